@@ -1,0 +1,56 @@
+package spec
+
+// FieldKind says what a load of a context field gives.
+type FieldKind uint8
+
+// Kinds of context fields.
+const (
+	FieldScalar     FieldKind = iota
+	FieldPacket               // start of the packet (PTR_TO_PACKET)
+	FieldPacketEnd            // first byte after the packet
+	FieldPacketMeta           // start of the metadata before the packet
+	FieldPointer              // a kernel pointer, opaque to the program
+)
+
+// CtxField is one field of a context structure.
+type CtxField struct {
+	Name  string
+	Off   uint32 // bytes from the start
+	Size  uint32 // bytes; of the whole field when it is an array
+	CType string // as in the UAPI header: "__u32", "__u32[5]"
+	Kind  FieldKind
+	// Narrow says that loads smaller than the field are allowed at any offset
+	// in it (bpf_ctx_narrow_access_ok); packet pointers never allow them.
+	Narrow bool
+	Write  bool // programs may store to it
+}
+
+// CtxLayout is the context that programs of a type receive in R1, laid out as
+// user space sees it. The kernel rewrites accesses to its own structures; the
+// arena holds the user-visible form, so the object's bytecode runs unmodified.
+type CtxLayout struct {
+	Name   string // "xdp_md", "pt_regs", "__sk_buff", ...
+	Size   uint32 // bytes; 0 when it varies (tracepoints)
+	Fields []CtxField
+	Doc    string
+}
+
+// Field returns the field of that name, or nil.
+func (c *CtxLayout) Field(name string) *CtxField {
+	for i := range c.Fields {
+		if c.Fields[i].Name == name {
+			return &c.Fields[i]
+		}
+	}
+	return nil
+}
+
+// FieldAt returns the field that contains the byte offset, or nil.
+func (c *CtxLayout) FieldAt(off uint32) *CtxField {
+	for i := range c.Fields {
+		if f := &c.Fields[i]; off >= f.Off && off-f.Off < f.Size {
+			return f
+		}
+	}
+	return nil
+}
