@@ -1,0 +1,101 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"bpfvm/isa"
+)
+
+// TrapKind classifies traps.
+type TrapKind uint8
+
+// Kinds of traps.
+const (
+	TrapMemory   TrapKind = iota // access refused by the arena
+	TrapBounds                   // access leaves the object its pointer came from
+	TrapUninit                   // read of a register or stack byte never written
+	TrapCall                     // call depth, unknown helper, bad target
+	TrapHelper                   // a helper refused its arguments
+	TrapBudget                   // the run's instructions are used up
+	TrapInsn                     // an instruction that does not exist
+	TrapJump                     // control left the program
+	TrapReadOnly                 // write to R10
+	TrapStopped                  // stopped from outside
+)
+
+var trapNames = [...]string{"memory", "bounds", "uninitialised", "call", "helper", "budget", "instruction", "jump", "read-only", "stopped"}
+
+// String returns one word for the kind, used in JSON.
+func (k TrapKind) String() string {
+	if int(k) < len(trapNames) {
+		return trapNames[k]
+	}
+	return fmt.Sprintf("trap(%d)", uint8(k))
+}
+
+// Trap ends a run that cannot go on: the program did something that no verifier
+// would let pass, or ran out of its budget.
+type Trap struct {
+	Kind  TrapKind
+	Prog  string // the program
+	Func  string // the function, when it is not the program's own
+	PC    isa.PC
+	Frame int
+	Insn  isa.Instruction
+	Insns uint64 // instructions executed before this one
+
+	// Of memory accesses:
+	Addr  uint64
+	Size  int
+	Write bool
+	Where string // the address by its name, "fp-520"
+
+	Msg   string // what is wrong
+	Cause error  // may be nil
+}
+
+// Error says where and what: "xdp_main insn 7 (0x61): read of 4 bytes at pkt+12:
+// 2 bytes past data_end, the packet has 14 bytes".
+func (t *Trap) Error() string {
+	var b strings.Builder
+	b.WriteString(t.Prog)
+	if t.Func != "" && t.Func != t.Prog {
+		b.WriteString("/" + t.Func)
+	}
+	fmt.Fprintf(&b, " insn %d (%#02x): ", t.PC, uint8(t.Insn.Op))
+	if t.Where != "" {
+		verb := "read"
+		if t.Write {
+			verb = "write"
+		}
+		fmt.Fprintf(&b, "%s of %d bytes at %s: ", verb, t.Size, t.Where)
+	}
+	b.WriteString(t.Msg)
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (t *Trap) Unwrap() error { return t.Cause }
+
+// MemoryTrap fills a trap from a refused access; the caller adds the place.
+func MemoryTrap(f *Fault) *Trap {
+	return &Trap{
+		Kind: TrapMemory, Addr: f.Addr, Size: f.Size, Write: f.Need&PermWrite != 0,
+		Where: f.Where, Msg: f.Why, Cause: f,
+	}
+}
+
+// HelperTrap turns a helper's error into a trap; the caller adds the place. A
+// trap of a callback passes through unchanged.
+func HelperTrap(name string, err error) *Trap {
+	if t, ok := errors.AsType[*Trap](err); ok {
+		return t
+	}
+	t := &Trap{Kind: TrapHelper, Msg: name + ": " + err.Error(), Cause: err}
+	if f, ok := errors.AsType[*Fault](err); ok {
+		t.Addr, t.Size, t.Write = f.Addr, f.Size, f.Need&PermWrite != 0
+	}
+	return t
+}
