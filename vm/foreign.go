@@ -22,8 +22,6 @@ type Segment struct {
 	User bool   // a user-space address: probe_read_user and probe_write_user reach it
 }
 
-func (s *Segment) end() uint64 { return s.Addr + uint64(len(s.Data)) }
-
 // Add stores a segment. It returns an error when it is empty, wraps around the
 // address space or overlaps another.
 func (f *Foreign) Add(s Segment) error {
