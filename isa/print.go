@@ -113,11 +113,14 @@ func (pr *Printer) field(b *strings.Builder, name string, p Program, pc PC) {
 		b.WriteString(nameOr(pr.Label, t, fmt.Sprintf("pc%+d", t-pc-1)))
 	case "func":
 		t, _ := p.CallTarget(pc)
-		rel := fmt.Sprintf("%+d", t-pc-1)
-		if !ins.IsWide() {
-			rel = "pc" + rel
+		b.WriteString(nameOr(pr.CallTarget, t, fmt.Sprintf("pc%+d", ins.Imm)))
+	case "subprog": // bpftool's word for a distance, ours for a name
+		t, _ := p.CallTarget(pc)
+		if name := nameOr(pr.CallTarget, t, ""); name != "" {
+			fmt.Fprintf(b, "func[%s]", name)
+		} else {
+			fmt.Fprintf(b, "subprog[%+d]", ins.Imm)
 		}
-		b.WriteString(nameOr(pr.CallTarget, t, rel))
 	case "helper":
 		name := nameOr(pr.HelperName, ins.Imm, "helper")
 		fmt.Fprintf(b, "%s#%d", name, ins.Imm)
