@@ -51,6 +51,7 @@ func firewallFrames() []frame {
 		{"TTL runs out, dropped", xdpDrop, eth(typeIPv4, ipv4(protoUDP, 1, nil, udp(53, "query")))},
 		{"cut off in the TCP header, aborted", xdpAborted, eth(typeIPv4, ipv4(protoTCP, 64, nil, tcp(443, nil)))[:44]},
 		{"UDP to 53 behind IP options, forwarded", xdpPass, eth(typeIPv4, ipv4(protoUDP, 64, []byte{1, 1, 1, 0, 0, 0, 0, 0}, udp(53, "query")))},
+		{"first fragment of UDP to 53, forwarded", xdpPass, eth(typeIPv4, fragment(ipv4(protoUDP, 64, nil, udp(53, "first half"))))},
 		{"LLDP, passed", xdpPass, eth(typeLLDP, make([]byte, 46))},
 	}
 }
@@ -141,6 +142,13 @@ func ipv4(proto, ttl byte, options, payload []byte) []byte {
 	binary.BigEndian.PutUint16(b[10:], checksum(b))
 	fillChecksum(proto, b[12:20], payload)
 	return append(b, payload...)
+}
+
+// fragment sets "more fragments" in an IPv4 header without options.
+func fragment(ip []byte) []byte {
+	ip[6], ip[7], ip[10], ip[11] = 0x20, 0, 0, 0
+	binary.BigEndian.PutUint16(ip[10:], checksum(ip[:20]))
+	return ip
 }
 
 // ipv6 goes from 2001:db8::2 to 2001:db8::1.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/gopacket/gopacket/pcapgo"
@@ -66,5 +67,37 @@ func TestChecksums(t *testing.T) {
 	pseudo := append(bytes.Clone(ip[12:20]), 0, protoUDP, 0, byte(len(ip)-24))
 	if sum := checksum(append(pseudo, ip[24:]...)); sum != 0 {
 		t.Errorf("UDP datagram sums to %#04x", sum)
+	}
+}
+
+// What packets.txt says of the firewall is what the kernel answered.
+func TestVerdictsAreTheKernels(t *testing.T) {
+	data, err := os.ReadFile("../../../testdata/results.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	frames := firewallFrames()
+	seen := 0
+	for line := range strings.Lines(string(data)) {
+		var object, program, file string
+		var n, size int
+		var r0, crc uint32
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		if _, err := fmt.Sscanf(line, "%s %s %s %d %v %d %x", &object, &program, &file, &n, &r0, &size, &crc); err != nil {
+			t.Fatalf("results.txt: %q: %v", line, err)
+		}
+		if program != "firewall" {
+			continue
+		}
+		seen++
+		f := frames[n-1]
+		if r0 != f.verdict || size != len(f.data) {
+			t.Errorf("frame %d (%s): kernel returned %d and %d bytes, want %d and %d", n, f.what, r0, size, f.verdict, len(f.data))
+		}
+	}
+	if seen != len(frames) {
+		t.Errorf("results.txt has %d frames of the firewall, want %d", seen, len(frames))
 	}
 }
