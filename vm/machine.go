@@ -17,6 +17,11 @@ const (
 	// nothing else is said.
 	DefaultBudget = 100_000_000
 
+	// Poison marks registers that a call has destroyed: after one, R1 to R5 hold
+	// Poison plus their number in every engine, so that a program which relies on
+	// their old values goes wrong the same way everywhere.
+	Poison uint64 = 0xdead_beef_0000_0000
+
 	frameGuard  = 512
 	frameStride = frameGuard + StackSize
 )
@@ -32,7 +37,8 @@ type Machine struct {
 	Budget uint64
 	Limit  uint64
 
-	// TailCalls counts the tail calls of this run.
+	// TailCalls counts the tail calls of this run. The helper counts, before it
+	// returns [ErrTailCall]; engines only follow.
 	TailCalls int
 	// Tail is the program that a helper wants to continue with; the helper
 	// returns [ErrTailCall] and the engine takes it from here.

@@ -2,8 +2,8 @@ package vm
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
-	"syscall"
 )
 
 // Sizes of the arena.
@@ -24,7 +24,7 @@ const (
 
 // ErrNoMemory is the cause of every allocation that does not fit the arena; it
 // stands for the kernel's ENOMEM.
-var ErrNoMemory = syscall.ENOMEM
+var ErrNoMemory = errors.New("cannot allocate memory")
 
 // Memory is one arena. Its zero value is not usable; make one with [NewMemory].
 //

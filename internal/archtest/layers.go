@@ -48,8 +48,7 @@ var Layers = []Layer{
 	{Package: "spec", Imports: []string{"isa"}},
 	{Package: "types", Imports: []string{"isa", "spec"}, External: []string{btf}},
 	{Package: "vm/layout", Imports: []string{"isa", "spec"}},
-	{Package: "vm", Imports: []string{"isa", "spec", "vm/layout"}, External: []string{sys}, Unsafe: true,
-		Std: []string{"syscall"}}, // to map the arena, and ENOMEM
+	{Package: "vm", Imports: []string{"isa", "spec", "vm/layout"}, External: []string{sys}, Unsafe: true},
 	{Package: "elf", Imports: []string{"isa", "spec", "types"}, External: []string{btf},
 		Std: []string{"os"}}, // to open a file by its name; all else is an io.ReaderAt
 	{Package: "verifier", Imports: []string{"isa", "cfg", "spec", "types"}, External: []string{btf}},
