@@ -55,6 +55,9 @@ func (s *asmSection) label(a *assembler, t token, line int) {
 	}
 	name := scopedName{s.scope(), t.text}
 	if old, ok := s.labels[name]; ok {
+		if t.is("caller") || t.is("callee") { // headings of the verifier's log, not labels
+			return
+		}
 		a.errorf(line, t.col, "label %q is defined on line %d already", t.text, old.line)
 		return
 	}
@@ -302,10 +305,13 @@ func (s *asmSection) resolveNumbered(a *assembler, st *placed, fail func(string,
 	if a.opts.HelperID == nil || name == "helper" || name == "unknown" {
 		return
 	}
+	const maxHelper = 0xffff // beyond it, the number is the address that a translated program calls
 	id, ok := a.opts.HelperID(name)
 	switch {
 	case !ok:
 		ins.Regs = MakeRegs(0, Register(PseudoKfuncCall))
+	case ins.Imm > maxHelper || ins.Imm < 0:
+		ins.Imm = id
 	case id != ins.Imm:
 		fail("helper %q has number %d, not %d", name, id, ins.Imm)
 	}

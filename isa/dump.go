@@ -11,12 +11,14 @@ import (
 
 // dumpNoise matches lines that hold no instruction.
 var dumpNoise = regexp.MustCompile(`^\s*(` + strings.Join([]string{
-	// The verifier's log (kernel/bpf/log.c and verifier.c).
-	`(from \d+ to )?\d+: (R\d|frame\d|\(?safe\b).*`,
-	`from \d+ to \d+: safe`,
+	// The verifier's log (kernel/bpf/log.c, verifier.c and liveness.c).
+	`(from \d+ to )?(\d+: )?(frame\d+: ?)?R\d+(_\w+)?=.*`,
+	`(from \d+ to )?\d+: (safe|frame\d+:.*)`,
+	`frame\d+:`,
 	`func#\d+ @\d+`,
-	`Live regs before insn:`,
+	`(Live regs before insn|returning from callee|to caller at \d+):`,
 	`(mark_precise|last_idx|regs=|parent state|verification time|stack depth|processed \d+ insns)\b.*`,
+	`\(\d+\) (frame \d+ insn|live stack).*`,
 	// llvm-objdump -d and bpftool prog dump.
 	`Disassembly of section .*:`,
 	`\S+:\s+file format elf64-bpf.*`,

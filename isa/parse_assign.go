@@ -3,6 +3,7 @@ package isa
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -64,7 +65,7 @@ func (p *parser) value(left token, dst Register, width int) {
 		p.load(left, dst, width)
 	case t.kind == tokWord:
 		p.next()
-		p.call64(t, left, dst, width)
+		p.named(t, left, dst, width)
 	default:
 		p.fail(t, "want a value, found %s", t)
 	}
@@ -190,20 +191,25 @@ var valueWords = []string{
 	"atomic64_cmpxchg", "load_acquire", "addr_space_cast", "map", "btf", "subprog", "func", "data",
 }
 
-// call64 parses the values that begin with a word; all of them are 64 bits wide.
-func (p *parser) call64(t, left token, dst Register, width int) {
-	p.wants64(left, width)
-	base := strings.TrimRight(t.text, "0123456789")
-	if op, ok := byteSwaps[base]; ok {
-		p.byteSwap(t, op, t.text[len(base):], dst)
-		return
-	}
+// named parses the values that begin with a word. But for LLVM's 32-bit atomics
+// all of them are 64 bits wide.
+func (p *parser) named(t, left token, dst Register, width int) {
 	name, wide := strings.CutPrefix(t.text, "atomic64_")
 	if !wide {
 		name, _ = strings.CutPrefix(t.text, "atomic_")
 	}
 	if op, ok := fetches[name]; ok && name != t.text {
-		p.fetch(left, op, wide, dst)
+		p.fetch(left, op, wide, dst, width)
+		return
+	}
+	if op, ok := llvmExchanges[t.text]; ok {
+		p.exchange(left, t.text, op, dst, width)
+		return
+	}
+	p.wants64(left, width)
+	base := strings.TrimRight(t.text, "0123456789")
+	if op, ok := byteSwaps[base]; ok {
+		p.byteSwap(t, op, t.text[len(base):], dst)
 		return
 	}
 	switch t.text {
@@ -223,13 +229,7 @@ func (p *parser) call64(t, left token, dst Register, width int) {
 	case "data":
 		p.dataRef(dst)
 	default:
-		p.fail(t, "unknown value %s%s", t, didYouMean(t.text, func(yield func(string) bool) {
-			for _, w := range valueWords {
-				if !yield(w) {
-					return
-				}
-			}
-		}))
+		p.fail(t, "unknown value %s%s", t, didYouMean(t.text, slices.Values(valueWords)))
 	}
 }
 
@@ -245,24 +245,53 @@ func (p *parser) byteSwap(t token, op Opcode, width string, dst Register) {
 	p.emit(op, dst, 0, 0, int32(n))
 }
 
-// fetch parses the rest of "r2 = atomic64_fetch_add((u64 *)(r1 +0), r2)".
-func (p *parser) fetch(left token, a AtomicOp, wide bool, result Register) {
-	size, width := SizeW, 32
-	if wide {
-		size, width = SizeDW, 64
+// fetch parses the rest of "r2 = atomic64_fetch_add((u64 *)(r1 +0), r2)". LLVM
+// leaves the width to the pointer: "atomic_fetch_add((u64 *)...)", and writes w
+// registers where it is 32.
+func (p *parser) fetch(left token, a AtomicOp, wide bool, result Register, width int) {
+	p.expect("(")
+	at := p.peek()
+	size, dst, off := p.typedAddress()
+	if size != SizeDW && (wide || size != SizeW) {
+		p.fail(at, "atomics are 4 or 8 bytes wide: (u32 *) with atomic_..., (u64 *) with atomic64_...")
+	}
+	p.expect(",")
+	p.fetchOperands(left, a, size, dst, off, result, width)
+}
+
+// llvmExchanges are LLVM's names for the two exchanges.
+var llvmExchanges = map[string]AtomicOp{
+	"xchg_64": AtomicXchg, "xchg32_32": AtomicXchg,
+	"cmpxchg_64": AtomicCmpXchg, "cmpxchg32_32": AtomicCmpXchg,
+}
+
+// exchange parses the rest of LLVM's "w2 = xchg32_32(r1 + 0, w2)".
+func (p *parser) exchange(left token, name string, a AtomicOp, result Register, width int) {
+	size := SizeDW
+	if strings.HasSuffix(name, "32") {
+		size = SizeW
 	}
 	p.expect("(")
-	dst, off := p.atomicArgs(width)
+	dst, off := p.baseAndOffset()
 	p.expect(",")
+	p.fetchOperands(left, a, size, dst, off, result, width)
+}
+
+// fetchOperands parses the registers that end a fetching atomic: "r2)", and for
+// cmpxchg "r0, r2)".
+func (p *parser) fetchOperands(left token, a AtomicOp, size Size, dst Register, off int16, result Register, width int) {
+	if size == SizeDW {
+		p.wants64(left, width)
+	}
 	if a == AtomicCmpXchg {
 		at := p.peek()
-		if r, _ := p.register(64); r != R0 || result != R0 {
+		if r, _ := p.register(width); r != R0 || result != R0 {
 			p.fail(at, "cmpxchg compares with r0 and returns in r0")
 		}
 		p.expect(",")
 	}
 	at := p.peek()
-	src, _ := p.register(64)
+	src, _ := p.register(width)
 	if a != AtomicCmpXchg && src != result {
 		p.fail(at, "the old value comes back in the operand's register: %s = ...(..., %s)", left.text, left.text)
 	}

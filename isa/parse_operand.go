@@ -107,6 +107,13 @@ func (p *parser) pointerCast() memType {
 // address parses "(r2 +4)".
 func (p *parser) address() (Register, int16) {
 	p.expect("(")
+	r, off := p.baseAndOffset()
+	p.expect(")")
+	return r, off
+}
+
+// baseAndOffset parses "r2 +4".
+func (p *parser) baseAndOffset() (Register, int16) {
 	r, _ := p.register(64)
 	var off int16
 	if t := p.peek(); t.is("+") || t.is("-") {
@@ -117,7 +124,6 @@ func (p *parser) address() (Register, int16) {
 		}
 		off = p.off16(neg)
 	}
-	p.expect(")")
 	return r, off
 }
 
@@ -130,21 +136,6 @@ func (p *parser) typedAddress() (Size, Register, int16) {
 	}
 	r, off := p.address()
 	return m.size, r, off
-}
-
-// atomicArgs parses "(u64 *)(r1 +0)" for an atomic operation, whose name has
-// already said the width.
-func (p *parser) atomicArgs(width int) (Register, int16) {
-	at := p.peek()
-	size, r, off := p.typedAddress()
-	if size.Bytes()*8 != width {
-		name := "atomic_..."
-		if width == 32 {
-			name = "atomic64_..."
-		}
-		p.fail(at, "this operation is %d bits wide; %s works on the other width", width, name)
-	}
-	return r, off
 }
 
 // store parses what follows the "*" of a store: "(u32 *)(r1 +4) = r2", and with

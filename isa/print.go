@@ -125,11 +125,12 @@ func (pr *Printer) field(b *strings.Builder, name string, p Program, pc PC) {
 		name := nameOr(pr.HelperName, ins.Imm, "helper")
 		fmt.Fprintf(b, "%s#%d", name, ins.Imm)
 	case "kfunc":
-		var name string
 		if pr.KfuncName != nil {
-			name = pr.KfuncName(ins.Imm, ins.Off)
+			if name := pr.KfuncName(ins.Imm, ins.Off); name != "" {
+				b.WriteString(" " + name)
+			}
 		}
-		fmt.Fprintf(b, "%s#%d", name, ins.Imm)
+		fmt.Fprintf(b, "#%d", ins.Imm)
 		if ins.Off != 0 {
 			fmt.Fprintf(b, " off=%d", ins.Off)
 		}
