@@ -33,6 +33,7 @@ type loader struct {
 	f    *File
 	opts Options
 	b    *budget
+	bss  int64 // bytes of variables that may still be made out of nothing
 	out  *spec.CollectionSpec
 	errs ErrorList
 
@@ -90,8 +91,10 @@ func isStructOpsSection(name string) bool {
 	return name == ".struct_ops" || name == ".struct_ops.link"
 }
 
+// isLegacyMapsSection knows "maps", gobpf's "maps/NAME" and ir-keytable's
+// "lirc_mode2/maps".
 func isLegacyMapsSection(name string) bool {
-	return name == "maps" || strings.HasPrefix(name, "maps/")
+	return name == "maps" || strings.HasPrefix(name, "maps/") || strings.HasSuffix(name, "/maps")
 }
 
 func classify(s *Section) sectionKind {
@@ -126,6 +129,7 @@ func (f *File) Collection(opts Options) (*spec.CollectionSpec, error) {
 	l := &loader{
 		f:        f,
 		opts:     opts,
+		bss:      maxDataSize,
 		b:        newBudget(int64(len(f.data))),
 		out:      &spec.CollectionSpec{Name: opts.Name, License: f.License()},
 		secs:     make([]sectionKind, len(f.Sections)),

@@ -28,15 +28,11 @@ func (l *loader) readDataMap(s *Section) {
 		name = fmt.Sprintf("%s#%d", name, s.Index) // two sections of one name
 	}
 	key := mapKey{s.Index, 0}
-	if s.Size > maxDataSize {
-		l.refuseMap(key, name, s, fmt.Errorf("%d bytes of variables, at most %d are read: %w", s.Size, maxDataSize, ErrTooLarge))
-		return
-	}
 	if s.Flags&shfCompressed != 0 {
 		l.refuseMap(key, name, s, unsupported("compressed section"))
 		return
 	}
-	if err := l.b.take("section "+s.Name, int64(s.Size), 1); err != nil {
+	if err := l.chargeData(s); err != nil {
 		l.refuseMap(key, name, s, err)
 		return
 	}
@@ -63,6 +59,19 @@ func (l *loader) readDataMap(s *Section) {
 	}
 	l.mapName[s.Index] = name
 	l.addMap(key, m)
+}
+
+// chargeData accounts for a section's variables. Those of .bss are not in the
+// file, whose size therefore says nothing about them.
+func (l *loader) chargeData(s *Section) error {
+	if s.Type != shtNobits {
+		return l.b.take("section "+s.Name, int64(s.Size), 1)
+	}
+	if s.Size > uint64(l.bss) {
+		return fmt.Errorf("%d bytes of variables; all .bss together may have %d: %w", s.Size, maxDataSize, ErrTooLarge)
+	}
+	l.bss -= int64(s.Size)
+	return nil
 }
 
 const shfCompressed = 1 << 11 // SHF_COMPRESSED

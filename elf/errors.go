@@ -17,6 +17,9 @@ var (
 	ErrTooLarge = errors.New("object expands to too much memory")
 	// ErrNotELF marks input that does not begin with the ELF magic.
 	ErrNotELF = errors.New("not an ELF file")
+	// ErrUndefined marks symbols that no section of the object defines and that
+	// the kernel does not provide either: they are in another object.
+	ErrUndefined = errors.New("undefined symbol")
 	// ErrNoBTF marks what cannot be understood without a .BTF section.
 	ErrNoBTF = errors.New("object has no BTF")
 )
@@ -123,7 +126,7 @@ func (l *ErrorList) add(err error) {
 	*l = append(*l, err)
 }
 
-// Compact returns the list without repeated texts.
+// compact returns the list without repeated texts.
 func (l ErrorList) compact() ErrorList {
 	seen := make(map[string]bool, len(l))
 	return slices.DeleteFunc(l, func(err error) bool {

@@ -22,8 +22,9 @@ type extern struct {
 	kind externKind
 	typ  btf.Type // of the variable, or the *btf.Func
 
-	off uint32 // kconfig: offset in the map
-	err error  // why it cannot be provided
+	name string // what the kernel calls it: the symbol's name, flavour cut off
+	off  uint32 // kconfig: offset in the map
+	err  error  // why it cannot be provided
 }
 
 type externKind uint8
@@ -94,12 +95,15 @@ func (l *loader) readExterns() {
 		}
 		e, ok := decls[sym.Name]
 		if !ok {
-			e = extern{err: formatErr("undefined, and BTF declares it in neither %s nor %s", kconfigSection, ksymsSection)}
+			e = extern{err: fmt.Errorf("BTF declares it in neither %s nor %s, so it must come from another object: %w", kconfigSection, ksymsSection, ErrUndefined)}
 			if l.bt == nil {
-				e.err = fmt.Errorf("undefined: %w", l.btErr)
+				e.err = fmt.Errorf("%w: %w", ErrUndefined, l.btErr)
 			}
 		}
-		e.sym = sym
+		e.sym, e.name = sym, sym.Name
+		if fn, ok := e.typ.(*btf.Func); ok {
+			e.name = l.kfuncName(fn)
+		}
 		l.externs[i] = &e
 		if ok && e.kind == externKconfig {
 			kconfig = append(kconfig, &e)
@@ -108,6 +112,26 @@ func (l *loader) readExterns() {
 	if len(kconfig) > 0 {
 		l.buildKconfig(kconfig)
 	}
+}
+
+// kfuncName returns the kernel's name of a kfunc. A program may declare several
+// flavours of one, "f___v1" and "f___v2", for kernels where its parameters
+// differ; the one that fits the target loses its suffix and the others keep
+// theirs, so that they name nothing (libbpf.c, bpf_object__resolve_ksym_func_btf_id).
+func (l *loader) kfuncName(fn *btf.Func) string {
+	name := essentialName(fn.Name)
+	if name == fn.Name || l.opts.Target == nil {
+		return fn.Name
+	}
+	var kernel *btf.Func
+	if l.opts.Target.TypeByName(name, &kernel) != nil {
+		return fn.Name
+	}
+	c := &coreResolver{steps: maxCoreSteps}
+	if c.typesCompatible(fn.Type, kernel.Type, maxMatchDepth) != nil {
+		return fn.Name
+	}
+	return name
 }
 
 // maxKconfig bounds the map .kconfig; a page holds any real one.

@@ -19,9 +19,8 @@ const (
 	// 20 MiB.
 	maxFileSize = 256 << 20
 
-	// maxDataSize is the largest .bss accepted; the file does not hold its bytes
-	// so the file's size says nothing about it.
-	maxDataSize = 16 << 20
+	// maxDataSize bounds .bss, whose bytes the file does not hold.
+	maxDataSize = 24 << 20
 
 	// maxProgramSlots is the length above which the kernel refuses any program
 	// (include/linux/bpf_verifier.h, BPF_COMPLEXITY_LIMIT_INSNS).

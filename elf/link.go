@@ -140,25 +140,49 @@ func (l *loader) functionAt(sec int, off uint64) (*function, error) {
 }
 
 // linkPrograms makes a ProgramSpec of each program, in the order of sections and
-// of places in them.
+// of places in them. A static function in a section of programs is one too, if
+// no program calls it.
 func (l *loader) linkPrograms() {
+	type linked struct {
+		fn *function
+		p  *spec.ProgramSpec
+	}
+	var list []linked
 	seen := make(map[string]bool)
-	for i := range l.f.Sections {
-		for _, fn := range l.funcs[i] {
-			if !fn.main {
-				continue
-			}
-			p, err := l.linkProgram(fn)
-			if err == nil && seen[p.Name] {
-				err = &ProgramError{Program: p.Name, Section: p.Section, Off: int64(fn.off), Err: formatErr("two programs of this name")}
-			}
-			if err != nil {
-				l.errs.add(err)
-				continue
-			}
-			seen[p.Name] = true
-			l.out.Programs = append(l.out.Programs, p)
+	link := func(fn *function) {
+		p, err := l.linkProgram(fn)
+		if err == nil && seen[p.Name] {
+			err = &ProgramError{Program: p.Name, Section: p.Section, Off: int64(fn.off), Err: formatErr("two programs of this name")}
 		}
+		if err != nil {
+			l.errs.add(err)
+			return
+		}
+		seen[p.Name] = true
+		list = append(list, linked{fn, p})
+	}
+	each := func(do func(*function)) {
+		for i := range l.f.Sections {
+			for _, fn := range l.funcs[i] {
+				do(fn)
+			}
+		}
+	}
+	each(func(fn *function) {
+		if fn.main {
+			link(fn)
+		}
+	})
+	each(func(fn *function) {
+		if !fn.main && !fn.prepared && fn.sec.Index != l.textSec {
+			link(fn)
+		}
+	})
+	slices.SortStableFunc(list, func(a, b linked) int {
+		return cmp.Or(cmp.Compare(a.fn.sec.Index, b.fn.sec.Index), cmp.Compare(a.fn.off, b.fn.off))
+	})
+	for _, x := range list {
+		l.out.Programs = append(l.out.Programs, x.p)
 	}
 }
 

@@ -23,12 +23,6 @@ import (
 // the initial values of prog arrays and maps of maps, which are relocations
 // (libbpf.c, parse_btf_map_def).
 
-// LIBBPF_PIN_* (bpf_helpers.h).
-const (
-	pinNone   = 0
-	pinByName = 1
-)
-
 // readBTFMaps reads the maps of section ".maps".
 func (l *loader) readBTFMaps(s *Section) {
 	syms := l.symbolsOf(s.Index)
@@ -60,6 +54,11 @@ func (l *loader) readBTFMaps(s *Section) {
 			continue
 		}
 		sym := byName[v.Name]
+		if v.Linkage == btf.ExternVar {
+			l.errs.add(&SectionError{Section: s.Name, Off: -1, Symbol: v.Name,
+				Err: fmt.Errorf("map declared extern, so it must come from another object: %w", ErrUndefined)})
+			continue
+		}
 		if sym == nil {
 			l.errs.add(&SectionError{Section: s.Name, Off: -1, Symbol: v.Name, Err: formatErr("BTF describes a map that has no symbol")})
 			continue
@@ -143,11 +142,10 @@ func (l *loader) parseMapDef(t btf.Type, outer *spec.MapSpec) (*spec.MapSpec, er
 				err = sized(&m.ValueSize, uint32(n), "values")
 			}
 		case "pinning":
-			switch {
-			case outer != nil:
+			// Loaders other than libbpf have values of their own; the pin is shown
+			// and never acted on, so any will do.
+			if outer != nil {
 				err = formatErr("an inner map cannot be pinned")
-			case n != pinNone && n != pinByName:
-				err = formatErr("%d is neither LIBBPF_PIN_NONE nor LIBBPF_PIN_BY_NAME", n)
 			}
 			m.Pinning = uint32(n)
 		case "values":
@@ -171,7 +169,7 @@ func (l *loader) parseMapDef(t btf.Type, outer *spec.MapSpec) (*spec.MapSpec, er
 	if m.Type == spec.MapUnspec {
 		return nil, formatErr("no type")
 	}
-	m.MaxEntries = ringSize(m.Type, m.MaxEntries)
+	settle(m)
 	return m, nil
 }
 

@@ -183,7 +183,7 @@ func parseLegacyMap(def []byte) (*spec.MapSpec, error) {
 	if m.Type == spec.MapUnspec {
 		return nil, formatErr("map type is 0 (unspecified)")
 	}
-	m.MaxEntries = ringSize(m.Type, m.MaxEntries)
+	settle(m)
 	return m, nil
 }
 
@@ -242,14 +242,28 @@ func isMapInMap(t spec.MapType) bool {
 	return t == spec.MapArrayOfMaps || t == spec.MapHashOfMaps
 }
 
+// settle gives a map the sizes that the kernel asks for where its definition says
+// something else. Definitions of ring buffers and of perf event arrays often name
+// the type of the events, so that tools know it; the kernel wants no sizes for
+// the former and file descriptors as values of the latter.
+func settle(m *spec.MapSpec) {
+	switch m.Type {
+	case spec.MapRingBuf, spec.MapUserRingBuf:
+		m.KeySize, m.ValueSize = 0, 0
+		m.MaxEntries = ringSize(m.MaxEntries)
+	case spec.MapPerfEventArray:
+		m.KeySize, m.ValueSize = 4, 4
+	}
+}
+
 // pageSize is the page of the machine that we show; ring buffers come in pages.
 const pageSize = 4096
 
 // ringSize rounds the size of a ring buffer up to a power of two of whole pages,
 // which is what the kernel asks for (libbpf.c, adjust_ringbuf_sz).
-func ringSize(t spec.MapType, size uint32) uint32 {
-	if (t != spec.MapRingBuf && t != spec.MapUserRingBuf) || size == 0 {
-		return size
+func ringSize(size uint32) uint32 {
+	if size == 0 {
+		return 0 // stays an error that the kernel reports
 	}
 	for n := uint64(pageSize); n <= 1<<31; n <<= 1 {
 		if n >= uint64(size) {

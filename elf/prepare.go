@@ -193,7 +193,7 @@ func (l *loader) relocateExtern(fn *function, pc isa.PC, sym int) error {
 		}
 		*insn = insn.WithSrc(isa.Register(isa.PseudoKfuncCall))
 		insn.Imm = 0
-		return l.addRef(fn, spec.Ref{PC: pc, Kind: spec.RefKfunc, Name: essentialName(e.sym.Name), Weak: e.sym.Weak()})
+		return l.addRef(fn, spec.Ref{PC: pc, Kind: spec.RefKfunc, Name: e.name, Weak: e.sym.Weak()})
 	}
 	switch e.kind {
 	case externKconfig:
@@ -205,7 +205,7 @@ func (l *loader) relocateExtern(fn *function, pc isa.PC, sym int) error {
 		return l.addRef(fn, spec.Ref{PC: pc, Kind: spec.RefMapValue, Name: m.Name, Off: e.off})
 	case externKfunc:
 		fn.setWide(pc, isa.PseudoBTFID, 0)
-		return l.addRef(fn, spec.Ref{PC: pc, Kind: spec.RefKfunc, Name: essentialName(e.sym.Name), Weak: e.sym.Weak()})
+		return l.addRef(fn, spec.Ref{PC: pc, Kind: spec.RefKfunc, Name: e.name, Weak: e.sym.Weak()})
 	case externKsym:
 		fn.setWide(pc, isa.PseudoBTFID, 0)
 	case externKsymAddr:
