@@ -1,0 +1,139 @@
+package main
+
+import "fmt"
+
+// cond is a condition of two operands.
+type cond struct {
+	name   string
+	format string // of x and y
+	signed bool
+}
+
+var conds = []cond{
+	{"Jeq", "%s == %s", false},
+	{"Jne", "%s != %s", false},
+	{"Jset", "%s & %s != 0", false},
+	{"Jgt", "%s > %s", false},
+	{"Jge", "%s >= %s", false},
+	{"Jlt", "%s < %s", false},
+	{"Jle", "%s <= %s", false},
+	{"Jsgt", "%s > %s", true},
+	{"Jsge", "%s >= %s", true},
+	{"Jslt", "%s < %s", true},
+	{"Jsle", "%s <= %s", true},
+}
+
+// test returns the condition for a width.
+func (c cond) test(width int, x, y string) string {
+	typ := "uint64"
+	switch {
+	case width == 64 && c.signed:
+		typ = "int64"
+	case width == 32 && c.signed:
+		typ = "int32"
+	case width == 32:
+		typ = "uint32"
+	default:
+		return fmt.Sprintf(c.format, x, y)
+	}
+	return fmt.Sprintf(c.format, typ+"("+x+")", typ+"("+y+")")
+}
+
+func (c cond) opName(width int) string {
+	if width == 64 {
+		return "op" + c.name
+	}
+	return "op" + c.name + "32"
+}
+
+// jumps writes the conditional jumps: if d cond e goto off.
+func (g *gen) jumps() {
+	for _, width := range []int{64, 32} {
+		for _, c := range conds {
+			g.add(c.opName(width), "if %s {\nbreak\n}\ncontinue", c.test(width, "r[in.d]", "r[in.e]"))
+		}
+	}
+	g.add("opJa", "break")
+	g.add("opMayGoto", `if st.mayGoto == 0 {
+		break
+	}
+	st.mayGoto--
+	continue`)
+}
+
+// control writes calls, exits and the counting of instructions.
+func (g *gen) control() {
+	g.add("opCount", `if acc+int64(in.off) >= st.limit {
+		st.acc = acc
+		return st.trap(budgetTrap(st.m), st.list.from[pc-1].fault)
+	}
+	continue`)
+	g.add("opCallHelper", `st.pc, st.acc = pc, acc
+	h := st.prog.helpers[in.delta]
+	if t := st.callHelper(in.off, h); t != nil {
+		return t
+	}
+	continue outer`)
+	g.add("opCallX", `st.pc, st.acc = pc, acc
+	if t := st.callX(r[in.b], in.b); t != nil {
+		return t
+	}
+	continue outer`)
+	g.add("opLdAbs", `st.pc, st.acc = pc, acc
+	leave, t := st.loadPacket(in, r[in.b])
+	if t != nil {
+		return t
+	}
+	if !leave {
+		continue
+	}
+	if st.leave(pc) {
+		return nil
+	}
+	continue outer`)
+	g.add("opCall", `depth := st.m.Depth
+	if depth >= vm.MaxFrames {
+		st.acc = acc
+		return st.trap(depthTrap(), st.list.from[pc-1].fault)
+	}
+	c := &st.callers[depth]
+	c.prog, c.list, c.pc, c.pos = st.prog, st.list, pc, int64(st.prog.pos[st.list.from[pc].slot])
+	c.r6, c.r7, c.r8, c.r9, c.fp = r[6], r[7], r[8], r[9], r[10]
+	c.mayGoto = st.mayGoto
+	st.mayGoto = mayGotoLimit
+	st.m.Depth = depth + 1
+	top := st.m.FrameTop(depth)
+	r[10] = top
+	if reach := uint64(in.b) | uint64(in.c)<<8; reach != 0 {
+		clear(buf[top-reach:top])
+	}
+	break`)
+	g.add("opExit", `depth := st.m.Depth
+	if depth == st.floor {
+		st.acc = acc
+		st.spend(st.list.from[pc-1].slot+1)
+		return nil
+	}
+	depth--
+	c := &st.callers[depth]
+	st.m.Depth = depth
+	r[6], r[7], r[8], r[9], r[10] = c.r6, c.r7, c.r8, c.r9, c.fp
+	r[1], r[2], r[3], r[4], r[5] = vm.Poison+1, vm.Poison+2, vm.Poison+3, vm.Poison+4, vm.Poison+5
+	st.mayGoto = c.mayGoto
+	acc += int64(in.off) // now the instructions executed
+	if c.list != st.list {
+		st.returnTo(c, acc)
+		continue outer
+	}
+	acc -= c.pos
+	pc = c.pc
+	if acc > lim {
+		st.pc, st.acc = pc, acc
+		st.nearEnd()
+		continue outer
+	}
+	continue`)
+}
+
+// joined writes the records that stand for several instructions.
+func (g *gen) joined() {}
