@@ -1,0 +1,166 @@
+package scenario
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// settings are what an event may say before its hook.
+var settings = []string{"pid", "tgid", "uid", "gid", "comm", "cpu", "repeat", "every"}
+
+// MaxComm is the length of a task's name without its NUL
+// (include/linux/sched.h, TASK_COMM_LEN is 16).
+const MaxComm = 15
+
+// MaxEvents bounds the events of a run, repetitions and frames of captures
+// included.
+const MaxEvents = 10_000_000
+
+// event takes [at TIME] {SETTING=VALUE} HOOK[:TARGET] {ARG=VALUE}.
+func (p *parser) event(at Pos) (Stmt, *Error) {
+	e := &Event{Pos: at}
+	start := p.off
+	if p.word() == "at" && p.peek() != '=' {
+		v, err := p.value()
+		if err != nil {
+			return nil, err
+		}
+		d, err := duration(v)
+		if err != nil {
+			return nil, err
+		}
+		e.At = &d
+	} else {
+		p.off = start
+	}
+	var err *Error
+	if e.Set, err = p.args("an event", settings); err == nil {
+		err = checkSet(e.Set)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.space()
+	hookAt := p.pos()
+	word := p.word()
+	if word == "" {
+		if p.end() {
+			return nil, p.errf(hookAt, "the event itself is missing, such as kprobe:vfs_read")
+		}
+		return nil, p.errf(hookAt, "unexpected %q", p.rest())
+	}
+	name, target, colon := strings.Cut(word, ":")
+	h := findHook(name)
+	if h == nil {
+		known := slices.Concat(Hooks(), keys(verbs), []string{"expect", "at"})
+		return nil, p.errf(hookAt, "unknown statement or event %s%s", name, didYouMean(name, known))
+	}
+	e.Hook, e.Target = h.name, target
+	if h.must && target == "" {
+		return nil, p.errf(hookAt, "%s wants a target: %s:%s", h.name, h.name, h.target)
+	}
+	if colon && h.name == "tracepoint" && !strings.Contains(target, "/") {
+		return nil, p.errf(hookAt, "tracepoint:%s has no category: tracepoint:CATEGORY/NAME", target)
+	}
+	if e.Args, err = p.args(e.Name(), h.args); err == nil {
+		err = checkArgs(h, e)
+	}
+	return e, err
+}
+
+// checkSet checks the settings of events and tasks.
+func checkSet(args []Arg) *Error {
+	for _, a := range args {
+		var err *Error
+		switch a.Name {
+		case "pid", "tgid", "parent":
+			_, err = whole(a.Value, math.MaxInt32)
+		case "uid", "gid":
+			_, err = whole(a.Value, math.MaxUint32)
+		case "cpu":
+			_, err = whole(a.Value, MaxCPU)
+		case "repeat":
+			_, err = whole(a.Value, MaxEvents)
+		case "every":
+			_, err = duration(a.Value)
+		case "comm":
+			switch text, ok := a.Value.plain(); {
+			case !ok:
+				err = &Error{Pos: a.Value.Pos, Msg: fmt.Sprintf("%s is not a name", a.Value)}
+			case len(text) > MaxComm:
+				err = &Error{Pos: a.Value.Pos, Msg: fmt.Sprintf("comm %q has %d bytes, the kernel keeps %d", text, len(text), MaxComm)}
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plain is the text of a word, a string or a number.
+func (v Value) plain() (string, bool) {
+	switch v.Kind {
+	case ValueWord, ValueString:
+		return v.Text, true
+	case ValueNumber, ValueDuration:
+		return v.String(), true
+	}
+	return "", false
+}
+
+// checkArgs checks the arguments of an event.
+func checkArgs(h *hook, e *Event) *Error {
+	packets := 0
+	for _, a := range e.Args {
+		if h.packet && slices.Contains(packetArgs, a.Name) {
+			if a.Name == "frame" {
+				if _, err := whole(a.Value, MaxEvents); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := checkPacketArg(a); err != nil {
+				return err
+			}
+			if packets++; packets > 1 {
+				return &Error{Pos: a.Pos, Msg: "an event carries one packet: one of packet, hex, file and pcap"}
+			}
+			continue
+		}
+		is, _, _ := a.Value.memory()
+		if !is && !a.Value.IsNumber() {
+			return &Error{Pos: a.Value.Pos, Msg: fmt.Sprintf("%s=%s: a number, str(\"..\"), bytes(\"..\") or ptr(..) is wanted", a.Name, a.Value)}
+		}
+	}
+	if h.packet && packets == 0 {
+		return &Error{Pos: e.Pos, Msg: fmt.Sprintf("%s wants a packet: packet=\"eth/ipv4/udp\", hex=\"..\", file=\"..\" or pcap=\"..\"", e.Name())}
+	}
+	if i := slices.IndexFunc(e.Args, func(a Arg) bool { return a.Name == "frame" }); h.packet && i >= 0 {
+		if !slices.ContainsFunc(e.Args, func(a Arg) bool { return a.Name == "pcap" }) {
+			return &Error{Pos: e.Args[i].Pos, Msg: "frame goes with pcap"}
+		}
+	}
+	return nil
+}
+
+// checkPacketArg checks what can be checked without opening files.
+func checkPacketArg(a Arg) *Error {
+	text, ok := a.Value.plain()
+	if !ok || a.Name != "file" && a.Name != "pcap" && a.Value.Kind != ValueString {
+		return &Error{Pos: a.Value.Pos, Msg: fmt.Sprintf("%s: text in quotes is wanted, not %s", a.Name, a.Value)}
+	}
+	var err error
+	switch a.Name {
+	case "packet":
+		_, err = PacketWords(text)
+	case "hex":
+		_, err = PacketHex(text)
+	}
+	if err != nil {
+		return &Error{Pos: a.Value.Pos, Msg: err.Error(), Err: err}
+	}
+	return nil
+}
