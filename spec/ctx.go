@@ -1,5 +1,10 @@
 package spec
 
+import (
+	"strconv"
+	"strings"
+)
+
 // FieldKind says what a load of a context field gives.
 type FieldKind uint8
 
@@ -22,7 +27,38 @@ type CtxField struct {
 	// Narrow says that loads smaller than the field are allowed at any offset
 	// in it (bpf_ctx_narrow_access_ok); packet pointers never allow them.
 	Narrow bool
-	Write  bool // programs may store to it
+	// NarrowStart says that smaller loads are allowed at its first byte only.
+	NarrowStart bool
+	// Wide says that 8-byte loads are allowed at offsets divisible by 8 (cb,
+	// user_ip6), although the field has 4-byte elements.
+	Wide  bool
+	Write bool // programs may store to it
+	// NarrowWrite says that stores of other sizes than the element are allowed.
+	NarrowWrite bool
+	// ReadBy and WriteBy list the program types that may load and store it; nil
+	// means every type that has this context. Empty and not nil means none.
+	ReadBy, WriteBy []ProgType
+	Signed          bool   // trace events: the number has a sign
+	Doc             string // one sentence, may be empty
+}
+
+// ElemSize returns the size of one element of the field in bytes: the access
+// that is always allowed where access is allowed at all.
+func (f *CtxField) ElemSize() uint32 {
+	i := strings.IndexByte(f.CType, '[')
+	if i < 0 {
+		return f.Size
+	}
+	n, err := strconv.ParseUint(strings.TrimSuffix(f.CType[i+1:], "]"), 10, 32)
+	if err != nil || n == 0 {
+		return f.Size
+	}
+	return f.Size / uint32(n)
+}
+
+// CtxAlias is another name of a field: "PARM1" for di.
+type CtxAlias struct {
+	Name, Field string
 }
 
 // CtxLayout is the context that programs of a type receive in R1, laid out as
@@ -33,10 +69,19 @@ type CtxLayout struct {
 	Size   uint32 // bytes; 0 when it varies (tracepoints)
 	Fields []CtxField
 	Doc    string
+
+	Aliases []CtxAlias
+	Source  string // the kernel function that decides about accesses, file:function
 }
 
-// Field returns the field of that name, or nil.
+// Field returns the field of that name or alias, or nil.
 func (c *CtxLayout) Field(name string) *CtxField {
+	for _, a := range c.Aliases {
+		if a.Name == name {
+			name = a.Field
+			break
+		}
+	}
 	for i := range c.Fields {
 		if c.Fields[i].Name == name {
 			return &c.Fields[i]

@@ -39,6 +39,11 @@ const (
 	ArgPerCPUBTFID  // a per-CPU kernel variable
 	ArgPointerStack // a pointer to the stack
 	ArgIterator     // an open-coded iterator on the stack
+
+	ArgMapValueOrNull // readable memory of the map's value_size, or NULL
+	ArgBTFIDOrNull    // a typed kernel pointer or NULL
+	ArgUninitDynptr   // room for a bpf_dynptr on the stack, which the helper makes
+	ArgFixedMem       // readable memory of HelperProto.ArgSizes bytes
 )
 
 // RetKind says what a helper leaves in R0 (enum bpf_return_type).
@@ -58,6 +63,7 @@ const (
 	RetMemOrBTFIDOrNull         // bpf_per_cpu_ptr
 	RetMemOrBTFID               // bpf_this_cpu_ptr
 	RetDynptrMemOrNull          // bpf_dynptr_data
+	RetMapValue                 // pointer to the map's value, never NULL
 )
 
 // HelperProto is the contract of one helper (struct bpf_func_proto).
@@ -66,6 +72,8 @@ type HelperProto struct {
 	Name string // with its prefix: "bpf_map_lookup_elem"
 	Ret  RetKind
 	Args [5]ArgKind
+	// ArgSizes holds the bytes that an ArgFixedMem argument points to.
+	ArgSizes [5]uint32
 	// GPLOnly helpers are refused in programs without a GPL-compatible license.
 	GPLOnly bool
 	// ChangesPacket helpers may move the packet: pointers into it taken before
@@ -73,6 +81,7 @@ type HelperProto struct {
 	ChangesPacket bool
 	Acquires      bool     // its result is a reference that must be released
 	Releases      bool     // it ends the reference in its first pointer argument
+	MightSleep    bool     // for sleepable programs only
 	Groups        []string // which program types may call it: names of groups or types
 	Since         string   // kernel that brought it, "4.1"
 	Signature     string   // C prototype: "void *bpf_map_lookup_elem(struct bpf_map *map, const void *key)"

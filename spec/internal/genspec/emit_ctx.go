@@ -1,0 +1,114 @@
+package main
+
+import (
+	"strings"
+)
+
+var fieldKinds = map[string]string{
+	"scalar": "FieldScalar", "packet": "FieldPacket", "packet_end": "FieldPacketEnd",
+	"packet_meta": "FieldPacketMeta", "pointer": "FieldPointer",
+}
+
+// types writes a list of program types; "*" is nil, "every type".
+func (e *emitter) types(line int, s string) string {
+	if s == "*" {
+		return "nil"
+	}
+	var b strings.Builder
+	b.WriteString("[]ProgType{")
+	for _, t := range list(s) {
+		b.WriteString(e.prog(line, t) + ", ")
+	}
+	return b.String() + "}"
+}
+
+func emitCtx(e *emitter) {
+	e.pf("var ctxLayouts = [...]CtxLayout{\n")
+	for _, s := range e.stanzas {
+		e.keys(s, "source", "doc", "alias*", "field*")
+		e.pf("{Name: %q, Size: %d, Source: %q,\nDoc: %q,\nFields: []CtxField{\n",
+			s.head[0], e.headNumber(s, 1), s.get("source"), s.get("doc"))
+		names := map[string]bool{}
+		for _, f := range s.all("field") {
+			text, doc, _ := strings.Cut(f.text, " -- ")
+			w := strings.Fields(text)
+			if len(w) < 8 {
+				e.errorf(f.line, "want: offset size name kind flags readers writers C type")
+				continue
+			}
+			kind, ok := fieldKinds[w[3]]
+			if !ok {
+				e.errorf(f.line, "unknown kind %q", w[3])
+			}
+			names[w[2]] = true
+			e.pf("{Name: %q, Off: %d, Size: %d, CType: %q", w[2], e.number(f.line, w[0]), e.number(f.line, w[1]), strings.Join(w[7:], " "))
+			if kind != "FieldScalar" {
+				e.pf(", Kind: %s", kind)
+			}
+			for _, flag := range list(w[4]) {
+				name, ok := ctxFlags[flag]
+				if !ok {
+					e.errorf(f.line, "unknown flag %q", flag)
+				}
+				e.pf(", %s: true", name)
+			}
+			if w[5] != "*" {
+				e.pf(", ReadBy: %s", e.types(f.line, w[5]))
+			}
+			if w[6] != "-" {
+				e.pf(", Write: true")
+				if w[6] != "*" {
+					e.pf(", WriteBy: %s", e.types(f.line, w[6]))
+				}
+			}
+			if doc != "" {
+				e.pf(", Doc: %q", doc)
+			}
+			e.pf("},\n")
+		}
+		e.pf("},\n")
+		if aliases := s.all("alias"); len(aliases) > 0 {
+			e.pf("Aliases: []CtxAlias{")
+			for _, a := range aliases {
+				name, of, _ := strings.Cut(a.text, " ")
+				if !names[of] {
+					e.errorf(a.line, "alias %s of no field %q", name, of)
+				}
+				e.pf("{%q, %q},", name, of)
+			}
+			e.pf("},\n")
+		}
+		e.pf("},\n")
+	}
+	e.pf("}\n")
+}
+
+var ctxFlags = map[string]string{"narrow": "Narrow", "narrow0": "NarrowStart", "wide": "Wide", "narrowst": "NarrowWrite"}
+
+// emitTracepoints keeps the layouts of trace events as text, one string an
+// event, because few of them are ever looked at: "offset size name C type"
+// joined by ';'.
+func emitTracepoints(e *emitter) {
+	e.pf("var tracepoints = [...]tracepointRow{\n")
+	last := ""
+	for _, s := range e.stanzas {
+		e.keys(s, "field*")
+		if len(s.head) != 1 || s.head[0] <= last {
+			e.errorf(s.line, "%v is not one name in order", s.head)
+		}
+		last = s.head[0]
+		var fields []string
+		for _, f := range s.all("field") {
+			w := strings.Fields(f.text)
+			if len(w) < 4 {
+				e.errorf(f.line, "want: offset size name C type")
+				continue
+			}
+			e.number(f.line, w[0])
+			e.number(f.line, w[1])
+			fields = append(fields, strings.Join(w, " "))
+		}
+		e.pf("{%q, %q},\n", s.head[0], strings.Join(fields, ";"))
+	}
+	e.pf("}\n")
+}

@@ -1,0 +1,116 @@
+package spec
+
+import "strconv"
+
+// ProgTypeInfo describes a program type.
+type ProgTypeInfo struct {
+	Type   ProgType
+	Name   string // as libbpf and bpftool write it: "kprobe"
+	Kernel string // as the kernel's enum has it: "BPF_PROG_TYPE_KPROBE"
+	Ctx    string // name of its context for Ctx; empty where a target decides
+	Since  string // kernel that brought it, "4.1"
+	// TestRun says what BPF_PROG_TEST_RUN takes: "data" (a packet), "ctx" (the
+	// context only), or the errno name that it answers with ("ENOTSUPP").
+	TestRun string
+	// PrivateStack says that each frame may have its own 512 bytes of stack,
+	// instead of all frames of a call chain sharing them (kernel/bpf/verifier.c,
+	// bpf_enable_priv_stack).
+	PrivateStack bool
+	Rets         []RetValue // return values with a name
+	Returns      string     // what the return value means, in words
+	Doc          string
+}
+
+// RetValue is a return value with a name.
+type RetValue struct {
+	Value int32
+	Name  string // "XDP_DROP"
+}
+
+// ProgTypes returns all program types in the order of their numbers; index and
+// number are the same. The slice is shared: do not change it.
+func ProgTypes() []ProgTypeInfo { return progTypes[:] }
+
+// ProgTypeByName finds a program type by either of its names.
+func ProgTypeByName(name string) (ProgType, bool) {
+	for i := range progTypes {
+		if p := &progTypes[i]; p.Name == name || p.Kernel == name {
+			return p.Type, true
+		}
+	}
+	return ProgUnspec, false
+}
+
+// Info returns the description of the type, or nil for a number that Linux 6.18
+// does not know.
+func (t ProgType) Info() *ProgTypeInfo {
+	if int64(t) >= int64(len(progTypes)) {
+		return nil
+	}
+	return &progTypes[t]
+}
+
+// String returns the short name: "xdp". Unknown numbers print as "prog_type(99)".
+func (t ProgType) String() string {
+	if info := t.Info(); info != nil {
+		return info.Name
+	}
+	return "prog_type(" + strconv.FormatUint(uint64(t), 10) + ")"
+}
+
+// Ctx returns the layout of the context of the type, or nil where it depends on
+// the target (ext) or the type is unknown.
+func (t ProgType) Ctx() *CtxLayout {
+	info := t.Info()
+	if info == nil || info.Ctx == "" {
+		return nil
+	}
+	return CtxByName(info.Ctx)
+}
+
+// RetName returns the name that the program type gives to a return value: what
+// a program left in R0, of which hooks look at the lower 32 bits. It is empty
+// for values without a name.
+func RetName(t ProgType, r0 uint64) string {
+	info := t.Info()
+	if info == nil {
+		return ""
+	}
+	for _, r := range info.Rets {
+		if r.Value == int32(r0) {
+			return r.Name
+		}
+	}
+	return ""
+}
+
+// AttachTypeInfo describes an attach type.
+type AttachTypeInfo struct {
+	Type   AttachType
+	Name   string   // "cgroup_inet_ingress"
+	Kernel string   // "BPF_CGROUP_INET_INGRESS"
+	Prog   ProgType // the program type that uses it
+}
+
+// AttachTypes returns all attach types in the order of their numbers. The slice
+// is shared: do not change it.
+func AttachTypes() []AttachTypeInfo { return attachTypes[:] }
+
+// AttachTypeByName finds an attach type by either of its names.
+func AttachTypeByName(name string) (AttachType, bool) {
+	for i := range attachTypes {
+		if a := &attachTypes[i]; a.Name == name || a.Kernel == name {
+			return a.Type, true
+		}
+	}
+	return 0, false
+}
+
+// String returns the short name: "xdp". As 0 is both "none" and
+// cgroup_inet_ingress, look at the program type first.
+func (t AttachType) String() string {
+	if int64(t) >= int64(len(attachTypes)) {
+		return "attach_type(" + strconv.FormatUint(uint64(t), 10) + ")"
+	}
+	return attachTypes[t].Name
+}
