@@ -1,0 +1,37 @@
+package cli
+
+// engineInfo is a word that --engine knows.
+type engineInfo struct {
+	name    string
+	what    string
+	missing string // why it cannot be used; empty if it can
+	exit    int    // of a run that asks for it all the same
+}
+
+// engines lists all words that --engine will ever know.
+func engines() []engineInfo {
+	return []engineInfo{
+		{name: "step", what: "checked interpreter: every access, every register"},
+		{name: "interp", what: "fast interpreter: checks memory accesses only"},
+		{name: "jit", what: "compiler to x86-64",
+			missing: "not in this version of bpfvm", exit: exitUnsupported},
+		{name: "kernel", what: "the kernel's own, through bpf(2)",
+			missing: "not in this version of bpfvm", exit: exitPrivilege},
+	}
+}
+
+// pickEngine returns the entry for the flag's value.
+func pickEngine(name string) (engineInfo, error) {
+	var names []string
+	for _, e := range engines() {
+		if e.name != name {
+			names = append(names, e.name)
+			continue
+		}
+		if e.missing != "" {
+			return e, withCode(e.exit, unsupportedErr("--engine=%s: %s", name, e.missing))
+		}
+		return e, nil
+	}
+	return engineInfo{}, usageErr("--engine=%s: no such engine%s", name, didYouMean(name, names))
+}
