@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
-	"slices"
 )
 
 // Options are what the assembler cannot know by itself. The zero value will do
@@ -124,15 +122,26 @@ var ErrNotPlain = errors.New("not a plain program")
 // name file is for error messages only. The error is an AsmErrorList: what was
 // wrong, by place, at most twenty entries.
 func Assemble(file string, src []byte, opts Options) (*Unit, error) {
-	a := &assembler{opts: opts, funcs: map[string]*asmSection{}, data: map[string]dataPlace{}}
+	a := &assembler{
+		opts:   opts,
+		byName: map[string]*asmSection{},
+		funcs:  map[string]*asmSection{},
+		maps:   map[string]bool{},
+		data:   map[string]dataPlace{},
+	}
 	lines, open := splitLines(string(src))
 	for _, l := range lines {
 		a.line(l)
+		if len(a.errs) > maxAsmErrors {
+			break
+		}
 	}
 	if open != nil {
 		a.errs = append(a.errs, open)
 	}
-	a.link()
+	if len(a.errs) <= maxAsmErrors {
+		a.link()
+	}
 	for _, e := range a.errs {
 		e.File = file
 	}
@@ -165,14 +174,16 @@ func AssembleProgram(src string) (Program, error) {
 
 // assembler is the state between lines.
 type assembler struct {
-	opts  Options
-	unit  Unit
-	errs  AsmErrorList
-	secs  []*asmSection
-	cur   *asmSection            // nil before the first instruction or section
-	funcs map[string]*asmSection // section of each function
-	data  map[string]dataPlace   // section and offset of each data symbol
-	last  int                    // index in unit.Data, plus one, that .byte and its like append to
+	opts   Options
+	unit   Unit
+	errs   AsmErrorList
+	secs   []*asmSection
+	byName map[string]*asmSection
+	cur    *asmSection            // nil before the first instruction or section
+	funcs  map[string]*asmSection // section of each function
+	maps   map[string]bool        // names of maps and data sections
+	data   map[string]dataPlace   // section and offset of each data symbol
+	last   int                    // index in unit.Data, plus one, that .byte and its like append to
 
 	haveLicense, haveVersion bool
 	dataSize                 int // bytes over all data sections
@@ -235,12 +246,11 @@ func (a *assembler) section() *asmSection {
 
 // enter makes the named section the current one.
 func (a *assembler) enter(name string) {
-	i := slices.IndexFunc(a.secs, func(s *asmSection) bool { return s.name == name })
-	if i < 0 {
-		i = len(a.secs)
-		a.secs = append(a.secs, &asmSection{name: name, labels: map[scopedName]labelPlace{}, at: map[PC]int{}})
+	if a.byName[name] == nil {
+		a.byName[name] = &asmSection{name: name, labels: map[scopedName]labelPlace{}, at: map[PC]int{}}
+		a.secs = append(a.secs, a.byName[name])
 	}
-	a.cur = a.secs[i]
+	a.cur = a.byName[name]
 }
 
 // link resolves what could not be resolved line by line and fills the unit.
@@ -249,32 +259,17 @@ func (a *assembler) link() {
 		s.finish(a)
 	}
 	for _, s := range a.secs {
+		if len(a.errs) > maxAsmErrors {
+			return
+		}
+		if s.name == "" && len(s.stmts) == 0 { // a stray label began it
+			continue
+		}
 		a.unit.Sections = append(a.unit.Sections, s.link(a))
 	}
 	for _, m := range a.unit.Maps {
-		if m.Inner != "" && !a.hasMap(m.Inner) && !a.opts.AllowUndefined {
+		if m.Inner != "" && !a.maps[m.Inner] && !a.opts.AllowUndefined {
 			a.errorf(m.Line, 1, "map %q: inner map %q is not defined", m.Name, m.Inner)
 		}
 	}
 }
-
-func (a *assembler) hasMap(name string) bool {
-	return slices.ContainsFunc(a.unit.Maps, func(m AsmMap) bool { return m.Name == name }) ||
-		slices.ContainsFunc(a.unit.Data, func(d AsmData) bool { return d.Name == name })
-}
-
-// mapNames yields what a map reference can name.
-func (a *assembler) mapNames(yield func(string) bool) {
-	for _, m := range a.unit.Maps {
-		if !yield(m.Name) {
-			return
-		}
-	}
-	for _, d := range a.unit.Data {
-		if !yield(d.Name) {
-			return
-		}
-	}
-}
-
-func (a *assembler) funcNames() iter.Seq[string] { return maps.Keys(a.funcs) }

@@ -3,6 +3,7 @@ package isa
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -16,6 +17,7 @@ type asmSection struct {
 	pending []pendingLabel // labels and functions that wait for their statement
 	next    PC             // where a statement without slot number goes
 	at      map[PC]int     // statement at each slot, second slots included
+	entry   map[string]PC  // first slot of each function, once finished
 }
 
 // placed is a statement at its slot.
@@ -142,7 +144,16 @@ func (s *asmSection) finish(a *assembler) {
 		}
 	}
 	if len(s.stmts) > 0 && (len(s.funcs) == 0 || s.funcs[0].PC != 0) {
-		s.funcs = slices.Insert(s.funcs, 0, AsmFunc{Name: implicitName(s.name), Line: s.stmts[0].line})
+		name := implicitName(s.name)
+		for a.funcs[name] != nil {
+			name += "_"
+		}
+		a.funcs[name] = s
+		s.funcs = slices.Insert(s.funcs, 0, AsmFunc{Name: name, Line: s.stmts[0].line})
+	}
+	s.entry = make(map[string]PC, len(s.funcs))
+	for _, f := range s.funcs {
+		s.entry[f.Name] = f.PC
 	}
 }
 
@@ -171,6 +182,9 @@ func implicitName(section string) string {
 func (s *asmSection) link(a *assembler) AsmSection {
 	out := AsmSection{Name: s.name, Funcs: s.funcs}
 	for _, st := range s.stmts {
+		if len(a.errs) > maxAsmErrors {
+			break
+		}
 		s.resolve(a, &st, &out)
 		for _, ins := range st.slots {
 			out.Insns = append(out.Insns, ins)
@@ -197,8 +211,8 @@ func (s *asmSection) resolve(a *assembler, st *placed, out *AsmSection) {
 	case symKfunc:
 		add(Ref{Kind: RefKfunc, Symbol: ref.name})
 	case symMap, symMapValue:
-		if !a.hasMap(ref.name) && !a.opts.AllowUndefined {
-			fail("map %q is not defined%s", ref.name, didYouMean(ref.name, a.mapNames))
+		if !a.maps[ref.name] && !a.opts.AllowUndefined {
+			fail("map %q is not defined%s", ref.name, didYouMean(ref.name, maps.Keys(a.maps)))
 			return
 		}
 		if ref.kind == symMap {
@@ -209,13 +223,7 @@ func (s *asmSection) resolve(a *assembler, st *placed, out *AsmSection) {
 	case symData:
 		d, ok := a.data[ref.name]
 		if !ok {
-			fail("data symbol %q is not defined%s", ref.name, didYouMean(ref.name, func(yield func(string) bool) {
-				for n := range a.data {
-					if !yield(n) {
-						return
-					}
-				}
-			}))
+			fail("data symbol %q is not defined%s", ref.name, didYouMean(ref.name, maps.Keys(a.data)))
 			return
 		}
 		off := uint32(uint64(d.offset) + ref.addend)
@@ -266,8 +274,7 @@ func (s *asmSection) resolveFunc(a *assembler, st *placed, fail func(string, ...
 	}
 	if sec, ok := a.funcs[name]; ok {
 		if sec == s {
-			i := slices.IndexFunc(s.funcs, func(f AsmFunc) bool { return f.Name == name })
-			ins.Imm = int32(s.funcs[i].PC - st.pc - 1)
+			ins.Imm = int32(s.entry[name] - st.pc - 1)
 		}
 		add(Ref{Kind: kind, Symbol: name, Local: sec == s})
 		return
@@ -286,7 +293,7 @@ func (s *asmSection) resolveFunc(a *assembler, st *placed, fail func(string, ...
 		add(Ref{Kind: kind, Symbol: name})
 		return
 	}
-	hint := didYouMean(name, a.funcNames())
+	hint := didYouMean(name, maps.Keys(a.funcs))
 	if hint == "" && kind == RefCall && a.opts.HelperNames != nil {
 		hint = didYouMean(name, a.opts.HelperNames)
 	}

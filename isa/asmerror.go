@@ -25,9 +25,12 @@ func (e *AsmError) Error() string {
 // AsmErrorList holds the faults of a source, ordered by place.
 type AsmErrorList []*AsmError
 
-// maxAsmErrors bounds the list: after that many faults the reader is better
-// served by a second try.
+// maxAsmErrors bounds the list: after that many faults the assembler stops, and
+// the reader is better served by a second try.
 const maxAsmErrors = 20
+
+// maxAsmMessage bounds a message, in bytes: it may quote a name of any length.
+const maxAsmMessage = 300
 
 func (l AsmErrorList) Error() string {
 	words := make([]string, len(l))
@@ -54,10 +57,15 @@ func (l AsmErrorList) finish() error {
 	slices.SortStableFunc(l, func(a, b *AsmError) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col), cmp.Compare(a.Msg, b.Msg))
 	})
+	for _, e := range l {
+		if len(e.Msg) > maxAsmMessage {
+			e.Msg = e.Msg[:maxAsmMessage] + "..."
+		}
+	}
 	l = slices.CompactFunc(l, func(a, b *AsmError) bool { return *a == *b })
 	if len(l) > maxAsmErrors {
 		last := *l[maxAsmErrors]
-		last.Msg = fmt.Sprintf("too many errors; %d more from here on", len(l)-maxAsmErrors)
+		last.Msg = "too many errors"
 		l = append(l[:maxAsmErrors:maxAsmErrors], &last)
 	}
 	return l
@@ -66,15 +74,16 @@ func (l AsmErrorList) finish() error {
 // nearest finds the candidate that looks most like word, for "did you mean". It
 // returns "" where nothing comes close.
 func nearest(word string, candidates iter.Seq[string]) string {
-	best, bestDist := "", max(len(word)/3, 1)+1
 	if len(word) > 64 { // nobody misspells that much by accident
 		return ""
 	}
+	limit := max(len(word)/3, 1)
+	best, bestDist := "", limit+1
 	for c := range candidates {
-		if abs(len(c)-len(word)) >= bestDist {
+		if len(c) < len(word)-limit || len(c) > len(word)+limit {
 			continue
 		}
-		if d := editDistance(word, c); d < bestDist || d == bestDist && best != "" && c < best {
+		if d := editDistance(word, c); d < bestDist || d == bestDist && d <= limit && c < best {
 			best, bestDist = c, d
 		}
 	}
@@ -89,23 +98,25 @@ func didYouMean(word string, candidates iter.Seq[string]) string {
 	return ""
 }
 
-func abs(n int) int { return max(n, -n) }
-
-// editDistance is Levenshtein's: insertions, deletions and replacements.
+// editDistance counts the insertions, deletions, replacements and swaps of
+// neighbours that lead from a to b.
 func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
+	before, prev, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diag := row[0]
+		before, prev, row = prev, row, before
 		row[0] = i + 1
 		for j := range len(b) {
 			cost := 1
 			if a[i] == b[j] {
 				cost = 0
 			}
-			diag, row[j+1] = row[j+1], min(diag+cost, row[j]+1, row[j+1]+1)
+			row[j+1] = min(prev[j]+cost, prev[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
 		}
 	}
 	return row[len(b)]

@@ -206,7 +206,7 @@ func (a *assembler) dirMap(d *directive) {
 		return
 	}
 	m := AsmMap{Name: name.text, Line: d.line}
-	if a.hasMap(m.Name) {
+	if a.maps[m.Name] {
 		a.dirError(d, name, "%q is defined already", m.Name)
 		return
 	}
@@ -248,6 +248,7 @@ func (a *assembler) dirMap(d *directive) {
 		a.dirError(d, name, "map %q needs a type, as in type=hash", m.Name)
 		return
 	}
+	a.maps[m.Name] = true
 	a.unit.Maps = append(a.unit.Maps, m)
 }
 
@@ -293,10 +294,11 @@ func (a *assembler) dirData(d *directive) {
 	}
 	i := slices.IndexFunc(a.unit.Data, func(s AsmData) bool { return s.Name == d.name })
 	if i < 0 {
-		if a.hasMap(d.name) {
+		if a.maps[d.name] {
 			a.dirError(d, name, "a map has the name %q already", d.name)
 			return
 		}
+		a.maps[d.name] = true
 		i = len(a.unit.Data)
 		a.unit.Data = append(a.unit.Data, AsmData{Name: d.name})
 	}

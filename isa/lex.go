@@ -29,6 +29,10 @@ func (t token) String() string {
 	if t.kind == tokEnd {
 		return "the end of the line"
 	}
+	const longest = 40 // of a word in a message
+	if len(t.text) > longest {
+		return strconv.Quote(t.text[:longest]) + "..."
+	}
 	return strconv.Quote(t.text)
 }
 
@@ -62,7 +66,7 @@ func splitLines(src string) ([]sourceLine, *AsmError) {
 		var line string
 		line, src, _ = strings.Cut(src, "\n")
 		text := []byte(strings.TrimSuffix(line, "\r"))
-		quoted := false
+		quoted, blank := false, true // blank: nothing but white space so far
 		for i := 0; i < len(text); i++ {
 			two := string(text[i:min(i+2, len(text))])
 			switch {
@@ -84,9 +88,11 @@ func splitLines(src string) ([]sourceLine, *AsmError) {
 				open = &AsmError{Line: num, Col: i + 1, Msg: "comment is not closed: no */ after this"}
 				text[i], text[i+1] = ' ', ' '
 				i++
-			case two == "//" || text[i] == ';' || text[i] == '#' && strings.TrimSpace(string(text[:i])) == "":
+			case two == "//" || text[i] == ';' || text[i] == '#' && blank:
 				text = text[:i]
+				continue
 			}
+			blank = blank && (text[i] == ' ' || text[i] == '\t')
 		}
 		if t := string(text); strings.TrimSpace(t) != "" {
 			lines = append(lines, sourceLine{num, t})

@@ -2,6 +2,7 @@ package isa
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -143,13 +144,15 @@ var otherSyntax = map[string]string{
 }
 
 func instructionHint(t token) string {
-	if s, ok := otherSyntax[strings.ToLower(t.text)]; ok {
+	if t.kind != tokWord {
+		return ""
+	}
+	word := strings.ToLower(t.text)
+	known := slices.Concat(keywords, slices.Collect(maps.Keys(otherSyntax)))
+	if s, ok := otherSyntax[nearest(word, slices.Values(known))]; ok {
 		return fmt.Sprintf("; the verifier's syntax is used here, as in %q", s)
 	}
-	if t.kind == tokWord {
-		return didYouMean(t.text, slices.Values(keywords))
-	}
-	return ""
+	return didYouMean(word, slices.Values(keywords))
 }
 
 // isRegister reports whether t has the form of a register name.

@@ -25,7 +25,7 @@ func (p *parser) number() uint64 {
 	}
 	v, err := parseNumber(t.text)
 	if err != nil {
-		p.fail(t, "%q is not a number of up to 64 bits (decimal, 0x or 0b)", t.text)
+		p.fail(t, "%s is not a number of up to 64 bits (decimal, 0x or 0b)", t)
 	}
 	return v
 }
@@ -37,7 +37,7 @@ func (p *parser) imm32(use immUse) int32 {
 	if !neg {
 		p.accept("+")
 	}
-	if n := p.peek(); n.kind == tokWord {
+	if n := p.peek(); n.kind != tokNumber && use != immID {
 		p.fail(n, "want a number or a register, found %s", n)
 		return 0
 	}
