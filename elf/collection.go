@@ -126,6 +126,15 @@ func classify(s *Section) sectionKind {
 // an ErrorList of *ProgramError, *MapError and *SectionError; everything else
 // is in the collection. A nil collection means that nothing could be read.
 func (f *File) Collection(opts Options) (*spec.CollectionSpec, error) {
+	l, err := f.link(opts)
+	if err != nil {
+		return nil, err
+	}
+	return l.out, l.errs.err()
+}
+
+// link does the work of Collection and keeps what it found out on the way.
+func (f *File) link(opts Options) (*loader, error) {
 	l := &loader{
 		f:        f,
 		opts:     opts,
@@ -157,7 +166,8 @@ func (f *File) Collection(opts Options) (*spec.CollectionSpec, error) {
 	l.resolveCore()
 	l.linkPrograms()
 	l.checkContents()
-	return l.out, l.errs.compact().err()
+	l.errs = l.errs.compact()
+	return l, nil
 }
 
 // readBTF reads .BTF and .BTF.ext. An object whose BTF is broken still has its

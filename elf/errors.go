@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -159,10 +160,12 @@ func place(section string, off int64, symbol string) string {
 }
 
 // quoteName quotes a name out of the file; names have any length and any bytes.
-func quoteName(s string) string {
+func quoteName(s string) string { return strconv.Quote(shortName(s)) }
+
+func shortName(s string) string {
 	const longest = 128
 	if len(s) > longest {
-		s = s[:longest] + "..."
+		return s[:longest] + "..."
 	}
-	return fmt.Sprintf("%q", s)
+	return s
 }

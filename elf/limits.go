@@ -21,10 +21,6 @@ const (
 
 	// maxDataSize bounds .bss, whose bytes the file does not hold.
 	maxDataSize = 24 << 20
-
-	// maxProgramSlots is the length above which the kernel refuses any program
-	// (include/linux/bpf_verifier.h, BPF_COMPLEXITY_LIMIT_INSNS).
-	maxProgramSlots = 1_000_000
 )
 
 func newBudget(size int64) *budget {

@@ -28,6 +28,10 @@ type function struct {
 	core     []spec.CoreReloc
 	calls    []call
 	typeID   uint32
+
+	// in is the first program that the function became part of, at base.
+	in   *spec.ProgramSpec
+	base isa.PC
 }
 
 // call is a reference from code to another function of the object: a call
@@ -139,6 +143,19 @@ func (l *loader) functionAt(sec int, off uint64) (*function, error) {
 	return nil, formatErr("no function at %#x of section %s", off, quoteName(name))
 }
 
+// functionOver returns the function that contains the offset, or nil.
+func (l *loader) functionOver(sec int, off uint64) *function {
+	list := l.funcs[sec]
+	i, ok := slices.BinarySearchFunc(list, off, func(fn *function, off uint64) int { return cmp.Compare(fn.off, off) })
+	if !ok {
+		i--
+	}
+	if i < 0 || off-list[i].off >= list[i].size {
+		return nil
+	}
+	return list[i]
+}
+
 // linkPrograms makes a ProgramSpec of each program, in the order of sections and
 // of places in them. A static function in a section of programs is one too, if
 // no program calls it.
@@ -219,13 +236,16 @@ func (l *loader) linkProgram(fn *function) (*spec.ProgramSpec, error) {
 			return fail(sub, err)
 		}
 		base := isa.PC(len(p.Insns))
-		if len(p.Insns)+len(sub.code) > maxProgramSlots {
-			return fail(fn, formatErr("more than %d instruction slots, the most that the kernel reads", maxProgramSlots))
+		if len(p.Insns)+len(sub.code) > spec.MaxInsns {
+			return fail(fn, formatErr("more than %d instruction slots, the most that the kernel reads", spec.MaxInsns))
 		}
 		if err := l.b.take("linked programs", 1, sub.cost()); err != nil {
 			return fail(fn, err)
 		}
 		placed[sub] = base
+		if sub.in == nil {
+			sub.in, sub.base = p, base
+		}
 		appendFunction(p, sub, base)
 		stack = append(stack, frame{fn: sub, base: base})
 		return nil

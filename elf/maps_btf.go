@@ -336,8 +336,8 @@ func typeText(t btf.Type) string {
 	case *btf.Fwd:
 		kind = "forward-declared "
 	}
-	if name := t.TypeName(); name != "" {
-		return kind + quoteName(name)
+	if name := btf.UnderlyingType(t).TypeName(); name != "" {
+		return kind + shortName(name)
 	}
 	return kind + "(unnamed)"
 }

@@ -1,7 +1,7 @@
 package elf
 
 import (
-	"encoding/binary"
+	delf "debug/elf"
 	"fmt"
 
 	"bpfvm/isa"
@@ -35,7 +35,12 @@ func (l *loader) prepareCode(fn *function) error {
 	if err := l.b.take("instructions", int64(len(data)), 1); err != nil {
 		return err
 	}
-	fn.code = decode(data)
+	// Nothing is judged here: reserved fields and unknown opcodes are for the
+	// verifier to refuse, at their place in the program.
+	var err error
+	if fn.code, err = isa.Decode(data); err != nil {
+		return err
+	}
 	if err := l.applyCore(fn); err != nil {
 		return err
 	}
@@ -71,35 +76,20 @@ func (l *loader) prepareCode(fn *function) error {
 			}
 			continue
 		}
-		if insn.IsPseudoCall() {
-			// A call inside its section needs no relocation: its offset counts
-			// from its place in the section.
+		if insn.IsPseudoCall() || insn.IsWide() && isa.Pseudo(insn.Src()) == isa.PseudoFunc {
+			// A reference inside its section needs no relocation: the distance
+			// counts from the instruction's place in the section.
 			to, err := l.functionAt(fn.sec.Index, off+isa.SlotSize+uint64(int64(insn.Imm))*isa.SlotSize)
+			if err == nil {
+				err = l.addCall(fn, pc, to)
+			}
 			if err != nil {
 				return &insnError{pc, "", fmt.Errorf("call: %w", err)}
 			}
-			fn.calls = append(fn.calls, call{pc, to})
 		}
 	}
 	l.attachInfo(fn)
 	return nil
-}
-
-// decode turns bytes into slots. Nothing is checked here: reserved fields and
-// unknown opcodes are the verifier's to judge, at their place in the program.
-func decode(data []byte) isa.Program {
-	le := binary.LittleEndian
-	p := make(isa.Program, len(data)/isa.SlotSize)
-	for i := range p {
-		b := data[i*isa.SlotSize:]
-		p[i] = isa.Instruction{
-			Op:   isa.Opcode(b[0]),
-			Regs: b[1],
-			Off:  int16(le.Uint16(b[2:])),
-			Imm:  int32(le.Uint32(b[4:])),
-		}
-	}
-	return p
 }
 
 // relocate makes the instruction at pc refer to what the relocation's symbol
@@ -229,13 +219,21 @@ func (l *loader) sectionName(sec int) string {
 	if s := l.f.section(sec); s != nil {
 		return quoteName(s.Name)
 	}
-	switch sec {
-	case 0xfff1:
-		return "SHN_ABS"
-	case 0xfff2:
-		return "SHN_COMMON (a variable without initial value)"
+	return l.f.specialSection(sec)
+}
+
+// specialSection names the section numbers that are no sections (gABI, chapter 4,
+// "Special Section Indexes").
+func (f *File) specialSection(sec int) string {
+	switch delf.SectionIndex(sec) {
+	case delf.SHN_UNDEF:
+		return "UNDEF"
+	case delf.SHN_ABS:
+		return "ABS"
+	case delf.SHN_COMMON:
+		return "COMMON" // a variable that no section holds yet: int x; with -fcommon
 	}
-	return fmt.Sprintf("number %#x", sec)
+	return fmt.Sprintf("%#x", sec)
 }
 
 // setWide gives the wide instruction at pc another source and immediate.

@@ -1,28 +1,26 @@
 package elf
 
-import (
-	"strings"
+import "bpfvm/spec"
 
-	"bpfvm/spec"
+// Flags of BPF_PROG_LOAD that a section's name asks for (include/uapi/linux/bpf.h).
+const (
+	progSleepable = 1 << 4 // BPF_F_SLEEPABLE: "fentry.s/..."
+	progXDPFrags  = 1 << 5 // BPF_F_XDP_HAS_FRAGS: "xdp.frags"
 )
 
-// matchSection sets type and attach point of a program from its section's name.
+// matchSection sets type and attach point of a program from its section's name. A
+// name that no rule knows leaves the type unspecified: whoever loads the program
+// has to say it.
 func matchSection(p *spec.ProgramSpec) {
-	name := strings.TrimPrefix(p.Section, "?")
-	head, rest, _ := strings.Cut(name, "/")
-	switch head {
-	case "kprobe", "kretprobe", "uprobe", "uretprobe":
-		p.Type = spec.ProgKprobe
-	case "tracepoint", "tp":
-		p.Type = spec.ProgTracepoint
-	case "raw_tracepoint", "raw_tp":
-		p.Type = spec.ProgRawTracepoint
-	case "xdp":
-		p.Type = spec.ProgXDP
-	case "tc", "classifier":
-		p.Type = spec.ProgSchedCls
-	case "socket":
-		p.Type = spec.ProgSocketFilter
+	rule, attachTo, ok := spec.MatchSection(p.Section)
+	if !ok {
+		return
 	}
-	p.AttachTo = rest
+	p.Type, p.Attach, p.AttachTo = rule.Type, rule.Attach, attachTo
+	if rule.Sleepable {
+		p.Flags |= progSleepable
+	}
+	if rule.Frags {
+		p.Flags |= progXDPFrags
+	}
 }
