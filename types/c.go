@@ -1,0 +1,250 @@
+package types
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf/btf"
+)
+
+// maxText bounds what Define writes for one type.
+const maxText = 1 << 20
+
+// Declare writes the declaration of a variable of the type: "struct file *f",
+// "int (*op)(void *)", "char comm[16]". With an empty name it writes the type
+// alone: "struct file *". Anonymous structures are written out.
+func Declare(t btf.Type, name string) string {
+	p := cPrinter{}
+	p.declare(t, name, 0, 0)
+	return p.String()
+}
+
+// Define writes the definition of a struct, union, enum, typedef or function,
+// with a semicolon at the end. With offsets, each member of a struct has a
+// comment with its byte offset and size. Other types are written as Declare does.
+func Define(t btf.Type, offsets bool) string {
+	p := cPrinter{offsets: offsets}
+	switch t := t.(type) {
+	case *btf.Struct:
+		p.composite("struct", t.Name, t.Members, t.Size, 0, 0, 0)
+	case *btf.Union:
+		p.composite("union", t.Name, t.Members, t.Size, 0, 0, 0)
+	case *btf.Enum:
+		p.enum(t, 0)
+	case *btf.Typedef:
+		p.put("typedef ")
+		p.declare(t.Type, t.Name, 0, 0)
+	case *btf.Func:
+		if t.Linkage == btf.StaticFunc {
+			p.put("static ")
+		}
+		p.declare(t.Type, t.Name, 0, 0)
+	default:
+		p.declare(t, "", 0, 0)
+	}
+	p.put(";")
+	return p.String()
+}
+
+// cPrinter writes C. Its output is bounded, so that types that contain each
+// other by value end.
+type cPrinter struct {
+	strings.Builder
+	offsets bool
+}
+
+func (p *cPrinter) put(s string) {
+	if p.Len() < maxText {
+		p.WriteString(s)
+	}
+}
+
+func (p *cPrinter) indent(n int) { p.put(strings.Repeat("\t", n)) }
+
+// declare writes a declaration around the declarator built so far. C writes
+// types inside out: pointers stand before the name and arrays and parameters
+// behind it, and a pointer to those needs parentheses.
+func (p *cPrinter) declare(t btf.Type, decl string, level, depth int) {
+	quals := ""
+	for depth <= maxNest {
+		depth++
+		switch q := t.(type) {
+		case *btf.Const:
+			quals += "const "
+			t = q.Type
+			continue
+		case *btf.Volatile:
+			quals += "volatile "
+			t = q.Type
+			continue
+		case *btf.Restrict:
+			quals += "restrict "
+			t = q.Type
+			continue
+		case *btf.TypeTag:
+			t = q.Type
+			continue
+		case *btf.Pointer:
+			decl = strings.TrimSuffix("*"+quals+decl, " ")
+			quals = ""
+			switch stripTags(q.Target).(type) {
+			case *btf.Array, *btf.FuncProto:
+				decl = "(" + decl + ")"
+			}
+			t = q.Target
+			continue
+		case *btf.Array:
+			// Qualifiers of an array are those of its elements.
+			decl += "[" + strconv.FormatUint(uint64(q.Nelems), 10) + "]"
+			t = q.Type
+			continue
+		case *btf.FuncProto:
+			decl += p.params(q, depth)
+			t = q.Return
+			continue
+		}
+		break
+	}
+	p.put(quals)
+	p.base(t, level, depth)
+	if decl != "" {
+		p.put(" " + decl)
+	}
+}
+
+// stripTags removes qualifiers and tags but not typedefs.
+func stripTags(t btf.Type) btf.Type {
+	for range maxNest {
+		switch q := t.(type) {
+		case *btf.Const:
+			t = q.Type
+		case *btf.Volatile:
+			t = q.Type
+		case *btf.Restrict:
+			t = q.Type
+		case *btf.TypeTag:
+			t = q.Type
+		default:
+			return t
+		}
+	}
+	return nil
+}
+
+// base writes a type that needs no declarator.
+func (p *cPrinter) base(t btf.Type, level, depth int) {
+	switch t := t.(type) {
+	case *btf.Void:
+		p.put("void")
+	case *btf.Struct:
+		if t.Name != "" {
+			p.put("struct " + t.Name)
+			return
+		}
+		p.composite("struct", "", t.Members, t.Size, 0, level, depth)
+	case *btf.Union:
+		if t.Name != "" {
+			p.put("union " + t.Name)
+			return
+		}
+		p.composite("union", "", t.Members, t.Size, 0, level, depth)
+	case *btf.Enum:
+		if t.Name != "" {
+			p.put("enum " + t.Name)
+			return
+		}
+		p.enum(t, level)
+	case *btf.Fwd:
+		p.put(t.Kind.String() + " " + t.Name)
+	case *btf.Datasec, *btf.Var:
+		p.put("/* " + t.TypeName() + " */")
+	case nil:
+		p.put("void")
+	default:
+		name := t.TypeName()
+		if name == "" {
+			name = "/* nested too deep */"
+		}
+		p.put(name)
+	}
+}
+
+func (p *cPrinter) params(proto *btf.FuncProto, depth int) string {
+	if len(proto.Params) == 0 {
+		return "(void)"
+	}
+	if depth > maxNest {
+		return "(/* nested too deep */)"
+	}
+	var list []string
+	for i, param := range proto.Params {
+		if _, void := param.Type.(*btf.Void); void && i == len(proto.Params)-1 && param.Name == "" {
+			list = append(list, "...")
+			continue
+		}
+		sub := cPrinter{}
+		sub.declare(param.Type, param.Name, 0, depth+1)
+		list = append(list, sub.String())
+		if p.Len()+sub.Len() > maxText {
+			break
+		}
+	}
+	return "(" + strings.Join(list, ", ") + ")"
+}
+
+func (p *cPrinter) composite(keyword, name string, list []btf.Member, size uint32, base uint32, level, depth int) {
+	p.put(keyword + " ")
+	if name != "" {
+		p.put(name + " ")
+	}
+	if depth > maxNest || p.Len() >= maxText {
+		p.put("{ /* nested too deep */ }")
+		return
+	}
+	p.put("{\n")
+	for i := range list {
+		m := &list[i]
+		p.indent(level + 1)
+		p.declare(m.Type, m.Name, level+1, depth+1)
+		if m.BitfieldSize > 0 {
+			p.put(fmt.Sprintf(" : %d", m.BitfieldSize))
+		}
+		p.put(";")
+		if p.offsets && m.BitfieldSize > 0 {
+			p.put(fmt.Sprintf(" /* %d:%d */", base+uint32(m.Offset/8), m.Offset%8))
+		} else if p.offsets {
+			n, err := sizeOf(m.Type)
+			if err == nil {
+				p.put(fmt.Sprintf(" /* %d %d */", base+uint32(m.Offset/8), n))
+			}
+		}
+		p.put("\n")
+		if p.Len() >= maxText {
+			break
+		}
+	}
+	p.indent(level)
+	p.put("}")
+	if p.offsets && level == 0 {
+		p.put(fmt.Sprintf(" /* size %d */", size))
+	}
+}
+
+func (p *cPrinter) enum(t *btf.Enum, level int) {
+	p.put("enum ")
+	if t.Name != "" {
+		p.put(t.Name + " ")
+	}
+	p.put("{\n")
+	for _, v := range t.Values {
+		p.indent(level + 1)
+		if t.Signed {
+			p.put(fmt.Sprintf("%s = %d,\n", v.Name, int64(v.Value)))
+		} else {
+			p.put(fmt.Sprintf("%s = %d,\n", v.Name, v.Value))
+		}
+	}
+	p.indent(level)
+	p.put("}")
+}

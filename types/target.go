@@ -1,0 +1,51 @@
+package types
+
+import (
+	"bytes"
+	"compress/gzip"
+	_ "embed"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/cilium/ebpf/btf"
+)
+
+//go:generate go run bpfvm/types/internal/gentarget -out target.btf.gz
+
+// TargetVersion is the kernel that the embedded BTF was taken from.
+const TargetVersion = "6.18"
+
+//go:embed target.btf.gz
+var targetPacked []byte
+
+// Target returns the BTF of Linux 6.18 on x86-64 that programs are relocated
+// against unless another is asked for: all named structures, unions, enums,
+// typedefs and integers of vmlinux, the prototypes of tracepoints
+// (btf_trace_NAME), kfuncs, LSM and iterator hooks and of common trace targets.
+// Variables and other functions are left out. It is unpacked on first use and
+// shared; it must not be changed.
+var Target = sync.OnceValues(func() (*btf.Spec, error) {
+	raw, err := TargetRaw()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := btf.LoadSpecFromReader(bytes.NewReader(raw))
+	if err != nil {
+		return nil, fmt.Errorf("target BTF: %w", err)
+	}
+	return spec, nil
+})
+
+// TargetRaw returns the target BTF as bytes, in the wire format.
+func TargetRaw() ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(targetPacked))
+	if err != nil {
+		return nil, fmt.Errorf("target BTF: %w", err)
+	}
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("target BTF: %w", err)
+	}
+	return raw, nil
+}
