@@ -59,8 +59,10 @@
 //	call bpf_map_lookup_elem#1            call sub           exit
 //
 // A w register is the lower half of its r register: an instruction on w
-// registers computes 32 bits and clears the upper half. Besides instructions a
-// source has
+// registers computes 32 bits and clears the upper half. Immediates are 32 bits
+// wide and sign-extended where 64 are computed; comparisons print theirs as hex
+// without sign, so "if r1 == 0xffffffff" compares with -1. LLVM's spellings of
+// the same instructions are understood too. Besides instructions a source has
 //
 //	name:                                 a jump target, local to its function
 //	; text   // text   /* text */         comments, and # at the start of a line

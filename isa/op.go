@@ -3,6 +3,7 @@ package isa
 import (
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 //go:generate go run ./internal/genops -o zops.go ops.txt
@@ -100,12 +101,25 @@ type Op struct {
 	Since string // oldest clang -mcpu that has it: "v1" to "v4", or "linux"
 	Linux bool   // Linux 6.18 accepts it
 
-	Syntax string // printed form with placeholders, see Printer
+	// Syntax is the printed form with placeholders, which a Printer fills in:
+	// {dst} {src} {off} {imm} {next} in decimal, {imm:x} in hex, {imm64} both
+	// halves, {jump} {func} {subprog} a target, {helper} {kfunc} what is called.
+	Syntax string
 	Doc    string // one sentence
 }
 
 // IsWide reports whether the form takes two slots.
 func (o *Op) IsWide() bool { return o.Next.Rule != RuleNone }
+
+// usage replaces the placeholders of Op.Syntax by the names of the fields.
+var usage = strings.NewReplacer(
+	"{dst}", "D", "{src}", "S", " {off}", " +off", "{imm}", "imm", "{imm:x}", "imm", "{imm64}", "imm64",
+	"{next}", "next_imm", "gotol {jump}", "gotol pc+imm", "{jump}", "pc+off",
+	"{func}", "pc+imm", "{subprog}", "subprog[+imm]", "{helper}", "helper#imm", "{kfunc}", "#imm")
+
+// Usage returns the printed form with the names of the fields in their places,
+// for documentation: "rD += imm", "if rD == rS goto pc+off".
+func (o *Op) Usage() string { return usage.Replace(o.Syntax) }
 
 // matches reports whether the first slot of ins has this form.
 func (o *Op) matches(ins Instruction) bool {

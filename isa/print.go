@@ -148,19 +148,18 @@ func nameOr[T any](hook func(T) string, arg T, plain string) string {
 }
 
 // Disassemble writes the program to w, one instruction a line. Where pr names a
-// slot as a jump target or subprogram, a line with that label precedes it.
+// slot as a jump target or subprogram, a line with that label precedes it; a
+// target just behind the last slot has its label there.
 func Disassemble(w io.Writer, p Program, pr Printer) error {
 	bw := bufio.NewWriter(w)
-	for pc := PC(0); int(pc) < len(p); pc++ {
-		if pr.CallTarget != nil {
-			if s := pr.CallTarget(pc); s != "" {
+	for pc := PC(0); int(pc) <= len(p); pc++ {
+		for _, name := range []func(PC) string{pr.CallTarget, pr.Label} {
+			if s := nameOr(name, pc, ""); s != "" {
 				fmt.Fprintf(bw, "%s:\n", s)
 			}
 		}
-		if pr.Label != nil {
-			if s := pr.Label(pc); s != "" {
-				fmt.Fprintf(bw, "%s:\n", s)
-			}
+		if int(pc) == len(p) {
+			break
 		}
 		fmt.Fprintln(bw, pr.Insn(p, pc))
 		if op, ok := p.form(pc); ok && op.IsWide() {

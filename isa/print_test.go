@@ -58,7 +58,11 @@ func TestAllOps(t *testing.T) {
 		if !op.IsWide() {
 			p = p[:1]
 		}
-		fmt.Fprintf(&b, "%-18s %-33x %s", op.Name, Encode(p), text(t, p))
+		usage := op.Usage()
+		if strings.ContainsAny(usage, "{}") {
+			t.Errorf("%s: placeholder left in %q", op.Name, usage)
+		}
+		fmt.Fprintf(&b, "%-18s %-33x %-55s %s", op.Name, Encode(p), usage, text(t, p))
 	}
 	golden(t, "all_ops.golden", b.String())
 }
