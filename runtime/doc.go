@@ -1,0 +1,46 @@
+// Package runtime is a small kernel: it loads the programs and maps of an object,
+// attaches them to hooks, and runs them on an engine when something happens.
+//
+// # The life of a program
+//
+// [New] makes a kernel without programs: memory, CPUs, a clock that stands still
+// and a generator of random numbers with a known seed.
+//
+// [Runtime.Load] takes what package elf read. It creates the maps, with the
+// kernel's checks, and stores their initial contents; it looks at every call and
+// reference of the programs and refuses, by name and all at once, what does not
+// exist here; and it links the programs: an LDDW of a map gets the address of the
+// map's handle, one of a global variable the address of the variable. What comes
+// out is the kernel's insnsi ([Program.Insns]), with R1 to be the context.
+//
+// [Runtime.Attach] puts a program on a hook, [Runtime.Fire] lets something happen
+// there: the run array of the hook is walked as trace_call_bpf does, each program
+// is compiled by the engine when it runs first ([Program.Func], bpf_func), gets its
+// context laid out in the arena, runs, and gives a [Result]. [Program.Run] does
+// that for one program that is not attached, as BPF_PROG_TEST_RUN does.
+//
+//	elf.Load -> spec.CollectionSpec -> Runtime.Load -> Collection{Program, Map}
+//	                                                     | Attach
+//	event -> Runtime.Fire -> run array -> bpf_func(ctx, insnsi) -> Result
+//	                                         | helpers
+//	                      maps, clock, task, random numbers, trace, records
+//
+// # What there is
+//
+// Map types: array, hash, per-CPU array, per-CPU hash, prog array, perf event
+// array, ring buffer. Program types: kprobe (and uprobe), tracepoint, raw
+// tracepoint, perf event, XDP, socket filter, tc, syscall. Helpers: [Helpers] lists
+// them. Everything else is refused with an [UnsupportedError].
+//
+// # Who checks what
+//
+// What the kernel reports to the program is a negative number in R0. What no
+// verified program can do, a bad pointer or a map of the wrong type, ends the run
+// with a trap that names the helper and the argument's place.
+//
+// # Determinism
+//
+// The same calls give the same results, byte for byte, on every host: no host
+// clock, no host randomness, fixed addresses, a fixed order of map keys, and one
+// run at a time.
+package runtime

@@ -1,0 +1,96 @@
+package runtime
+
+import (
+	"maps"
+	"slices"
+
+	"bpfvm/spec"
+	"bpfvm/vm"
+)
+
+// Env is what the helpers of one run act on: Machine.Env of the run.
+type Env struct {
+	rt  *Runtime
+	m   *vm.Machine
+	cpu int
+
+	ctx    *vm.Region
+	packet *packet // of XDP and socket buffer programs, else nil
+	cookie uint64  // bpf_get_attach_cookie
+	entry  uint64  // bpf_get_func_ip
+
+	redirect *Redirect
+	records  []Record
+}
+
+// helperFunc is the work of a helper. Its error is a trap: the arguments are such
+// that no verified program could have passed them. What the kernel reports to the
+// program is a negative number in R0 and no error.
+type helperFunc func(e *Env, r1, r2, r3, r4, r5 uint64) (uint64, error)
+
+// helpers maps the names of helpers to what they do; the files helper_*.go fill
+// it, one for each family.
+var helpers = map[string]helperFunc{}
+
+// typedHelpers are helpers whose work depends on the program's type; they come
+// before those of the table above.
+var typedHelpers = map[spec.ProgType]map[string]helperFunc{}
+
+// helperFor returns the helper's work for a program type, or nil.
+func helperFor(t spec.ProgType, name string) helperFunc {
+	if fn := typedHelpers[t][name]; fn != nil {
+		return fn
+	}
+	return helpers[name]
+}
+
+// register adds a family of helpers, for all types or for some.
+func register(fns map[string]helperFunc, types ...spec.ProgType) {
+	if len(types) == 0 {
+		for name, fn := range fns {
+			helpers[name] = fn
+		}
+		return
+	}
+	for _, t := range types {
+		if typedHelpers[t] == nil {
+			typedHelpers[t] = map[string]helperFunc{}
+		}
+		for name, fn := range fns {
+			typedHelpers[t][name] = fn
+		}
+	}
+}
+
+// read returns memory that the helper reads.
+func (e *Env) read(addr, size uint64) ([]byte, error) {
+	return e.m.Mem.Bytes(addr, memSize(size), vm.PermRead)
+}
+
+// write returns memory that the helper writes.
+func (e *Env) write(addr, size uint64) ([]byte, error) {
+	return e.m.Mem.Bytes(addr, memSize(size), vm.PermWrite)
+}
+
+// memSize makes a size argument an int; what does not fit is refused by the arena
+// as too large.
+func memSize(size uint64) int { return int(min(size, 1<<40)) }
+
+// Helpers returns the names of the helpers that programs of a type can call, in
+// the order of their numbers.
+func Helpers(t spec.ProgType) []string {
+	var names []string
+	all := spec.Helpers()
+	for i := range all {
+		if spec.HelperAllowed(t, all[i].ID) && helperFor(t, all[i].Name) != nil {
+			names = append(names, all[i].Name)
+		}
+	}
+	return names
+}
+
+// MapTypes returns the map types that there are, by number.
+func MapTypes() []spec.MapType { return slices.Sorted(maps.Keys(mapTypes)) }
+
+// ProgTypes returns the program types that there are, by number.
+func ProgTypes() []spec.ProgType { return slices.Sorted(maps.Keys(progTypes)) }

@@ -1,0 +1,198 @@
+package runtime
+
+import (
+	"fmt"
+
+	"bpfvm/spec"
+	"bpfvm/vm"
+)
+
+func init() {
+	register(map[string]helperFunc{
+		"bpf_map_lookup_elem":        mapLookupElem,
+		"bpf_map_update_elem":        mapUpdateElem,
+		"bpf_map_delete_elem":        mapDeleteElem,
+		"bpf_map_lookup_percpu_elem": mapLookupPerCPUElem,
+		"bpf_for_each_map_elem":      forEachMapElem,
+		"bpf_loop":                   loop,
+	})
+}
+
+// mapKey returns the map of a handle and the key that another argument points to.
+func (e *Env) mapKey(handle, keyAddr uint64) (kmap, []byte, error) {
+	m, err := e.rt.mapAt(handle)
+	if err != nil {
+		return nil, nil, err
+	}
+	size := m.Spec().KeySize
+	if size == 0 { // a ring buffer: no key is read, every operation fails
+		return m, nil, nil
+	}
+	key, err := e.read(keyAddr, uint64(size))
+	return m, key, err
+}
+
+// mapLookupElem is bpf_map_lookup_elem: the address of the value, or NULL.
+func mapLookupElem(e *Env, handle, keyAddr, _, _, _ uint64) (uint64, error) {
+	m, key, err := e.mapKey(handle, keyAddr)
+	if err != nil {
+		return 0, err
+	}
+	addr, errno := m.lookupElem(e.cpu, key)
+	if errno != 0 { // check_map_func_compatibility refuses such programs
+		return 0, fmt.Errorf("map %q of type %s has no values to look up", m.Name(), m.Spec().Type)
+	}
+	return addr, nil
+}
+
+// mapUpdateElem is bpf_map_update_elem.
+func mapUpdateElem(e *Env, handle, keyAddr, valueAddr, flags, _ uint64) (uint64, error) {
+	m, key, err := e.mapKey(handle, keyAddr)
+	if err != nil {
+		return 0, err
+	}
+	if err := progMayWrite(m); err != nil {
+		return 0, err
+	}
+	value, err := e.read(valueAddr, uint64(m.Spec().ValueSize))
+	if err != nil {
+		return 0, err
+	}
+	// The value may lie in the arena, which can move when the map grows: Linux
+	// keeps it in place, other systems copy it, and the old bytes stay intact.
+	return m.updateElem(e.cpu, key, value, flags).Ret(), nil
+}
+
+// mapDeleteElem is bpf_map_delete_elem.
+func mapDeleteElem(e *Env, handle, keyAddr, _, _, _ uint64) (uint64, error) {
+	m, key, err := e.mapKey(handle, keyAddr)
+	if err != nil {
+		return 0, err
+	}
+	if err := progMayWrite(m); err != nil {
+		return 0, err
+	}
+	return m.deleteElem(key).Ret(), nil
+}
+
+// progMayWrite refuses changes to maps that are read-only for programs, and those
+// that only user space fills (verifier.c, record_func_map and
+// check_map_func_compatibility).
+func progMayWrite(m kmap) error {
+	s := m.Spec()
+	switch {
+	case s.Flags&spec.MapRdOnlyProg != 0:
+		return fmt.Errorf("write into map forbidden: %q is read-only for programs", m.Name())
+	case s.Type == spec.MapProgArray || s.Type == spec.MapPerfEventArray || s.Type == spec.MapRingBuf:
+		return fmt.Errorf("map %q of type %s has no elements that programs change", m.Name(), s.Type)
+	}
+	return nil
+}
+
+// mapLookupPerCPUElem is bpf_map_lookup_percpu_elem: the value of another CPU.
+func mapLookupPerCPUElem(e *Env, handle, keyAddr, cpu, _, _ uint64) (uint64, error) {
+	m, key, err := e.mapKey(handle, keyAddr)
+	if err != nil {
+		return 0, err
+	}
+	switch m.(type) {
+	case *PerCPUArray, *PerCPUHash:
+	default:
+		return 0, fmt.Errorf("map %q of type %s has no values of CPUs", m.Name(), m.Spec().Type)
+	}
+	if uint32(cpu) >= uint32(len(e.rt.cpus)) {
+		return 0, nil
+	}
+	addr, _ := m.lookupElem(int(uint32(cpu)), key)
+	return addr, nil
+}
+
+// forEachMapElem is bpf_for_each_map_elem: callback(map, key, value, ctx) for each
+// element until it returns 1; R0 is the number of calls. Elements that the
+// callback deletes or adds behind the present one are seen as the walk meets them.
+func forEachMapElem(e *Env, handle, callback, ctx, flags, _ uint64) (uint64, error) {
+	m, err := e.rt.mapAt(handle)
+	if err != nil {
+		return 0, err
+	}
+	if flags != 0 {
+		return spec.EINVAL.Ret(), nil
+	}
+	next, err := elemWalker(m)
+	if err != nil {
+		return 0, err
+	}
+	scratch, err := e.rt.windowAt(e.rt.cpus[e.cpu], vm.RegionScratch, uint64(m.Spec().KeySize), vm.PermRead)
+	if err != nil {
+		return 0, err
+	}
+	calls := uint64(0)
+	var key []byte
+	for {
+		if key = next(key); key == nil {
+			return calls, nil
+		}
+		value, _ := m.lookupElem(e.cpu, key)
+		if value == 0 {
+			continue
+		}
+		copy(e.rt.mem.Raw(scratch.Base, uint64(len(key))), key)
+		calls++
+		ret, err := e.m.Call(callback, [5]uint64{handle, scratch.Base, value, ctx})
+		if err != nil {
+			return 0, err
+		}
+		if ret != 0 {
+			return calls, nil
+		}
+	}
+}
+
+// elemWalker returns a function that gives the key after another, nil at the end.
+func elemWalker(m kmap) (func(key []byte) []byte, error) {
+	walk := func(t *htab) func([]byte) []byte {
+		return func(key []byte) []byte {
+			if key != nil && t.find(key, jhash(key)) < 0 {
+				return nil // deleted by the callback: stop rather than start over
+			}
+			next, _ := t.nextKey(key)
+			return next
+		}
+	}
+	switch m := m.(type) {
+	case *Hash:
+		return walk(m.t), nil
+	case *PerCPUHash:
+		return walk(m.t), nil
+	case *Array, *PerCPUArray:
+		return func(key []byte) []byte {
+			next, _ := m.base().indexAfter(key)
+			return next
+		}, nil
+	}
+	return nil, fmt.Errorf("map %q of type %s cannot be walked", m.Name(), m.Spec().Type)
+}
+
+// maxLoops is BPF_MAX_LOOPS (include/linux/bpf.h).
+const maxLoops = 8 << 20
+
+// loop is bpf_loop: callback(index, ctx) up to n times, until it returns 1.
+func loop(e *Env, n, callback, ctx, flags, _ uint64) (uint64, error) {
+	n = uint64(uint32(n))
+	switch {
+	case flags != 0:
+		return spec.EINVAL.Ret(), nil
+	case n > maxLoops:
+		return spec.E2BIG.Ret(), nil
+	}
+	for i := range n {
+		ret, err := e.m.Call(callback, [5]uint64{i, ctx})
+		if err != nil {
+			return 0, err
+		}
+		if ret != 0 {
+			return i + 1, nil
+		}
+	}
+	return n, nil
+}

@@ -1,0 +1,231 @@
+package runtime
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+
+	"bpfvm/spec"
+	"bpfvm/vm"
+)
+
+// Map is a map as user space sees it through bpf(2). Keys and values are copies.
+// Errors are of type spec.Errno and those of the kernel.
+type Map interface {
+	// Name is the map's name in its object.
+	Name() string
+	// Spec is what the map was made from.
+	Spec() *spec.MapSpec
+	// Addr is the handle that programs hold: what an LDDW of the map loads.
+	Addr() uint64
+
+	// Lookup returns the value of a key. Values of a per-CPU map are those of all
+	// CPUs one after the other, each padded to 8 bytes.
+	Lookup(key []byte) ([]byte, error)
+	// Update stores a value; flags are BPF_ANY, BPF_NOEXIST or BPF_EXIST
+	// (spec.UpdateAny and so on). Per-CPU maps want a value for each CPU, in the
+	// shape that Lookup returns.
+	Update(key, value []byte, flags uint64) error
+	// Delete removes a key.
+	Delete(key []byte) error
+	// NextKey returns the key after the given one in the map's own order, the
+	// first when the key is nil or not there, and ENOENT after the last.
+	NextKey(key []byte) ([]byte, error)
+}
+
+// All yields the elements of a map in its own order, which is the same in every
+// run. Maps without elements (ring buffers) yield nothing.
+func All(m Map) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		for key, err := m.NextKey(nil); err == nil; key, err = m.NextKey(key) {
+			value, err := m.Lookup(key)
+			if err != nil {
+				continue // an empty place of a prog or perf event array
+			}
+			if !yield(key, value) {
+				return
+			}
+		}
+	}
+}
+
+// kmap is a map as helpers see it: everything is checked, no locks are taken,
+// and the value of a lookup is an address.
+type kmap interface {
+	Map
+	base() *mapBase
+	lookupElem(cpu int, key []byte) (addr uint64, e spec.Errno)
+	updateElem(cpu int, key, value []byte, flags uint64) spec.Errno
+	deleteElem(key []byte) spec.Errno
+}
+
+// mapBase is what all maps share.
+type mapBase struct {
+	rt     *Runtime
+	spec   *spec.MapSpec
+	handle *vm.Region
+	self   kmap
+	frozen bool
+}
+
+func (b *mapBase) base() *mapBase      { return b }
+func (b *mapBase) Name() string        { return b.spec.Name }
+func (b *mapBase) Spec() *spec.MapSpec { return b.spec }
+func (b *mapBase) Addr() uint64        { return b.handle.Base }
+func (b *mapBase) lock() *sync.Mutex   { b.rt.mu.Lock(); return &b.rt.mu }
+
+// checkUpdateFlags judges the flags of an update as far as all maps agree.
+func checkUpdateFlags(flags uint64) spec.Errno {
+	if flags&^spec.UpdateLock > spec.UpdateExist {
+		return spec.EINVAL
+	}
+	return 0
+}
+
+// The user side of bpf(2) (kernel/bpf/syscall.c, map_lookup_elem and so on): a
+// lock, the map's access flags, and the sizes of what is passed. Wrong sizes have
+// no number in the kernel, which reads as much as it needs; here they are EINVAL.
+
+func (b *mapBase) userRead(key []byte) spec.Errno {
+	if b.spec.Flags&spec.MapWrOnly != 0 {
+		return spec.EPERM
+	}
+	if len(key) != int(b.spec.KeySize) {
+		return spec.EINVAL
+	}
+	return 0
+}
+
+// userNext is userRead for NextKey, where nil asks for the first key.
+func (b *mapBase) userNext(key []byte) spec.Errno {
+	if key == nil {
+		key = make([]byte, b.spec.KeySize)
+	}
+	return b.userRead(key)
+}
+
+func (b *mapBase) userWrite(key []byte) spec.Errno {
+	if b.spec.Flags&spec.MapRdOnly != 0 || b.frozen {
+		return spec.EPERM
+	}
+	if len(key) != int(b.spec.KeySize) {
+		return spec.EINVAL
+	}
+	return 0
+}
+
+// progPerm is what programs may do with the map's values.
+func (b *mapBase) progPerm() vm.Perm {
+	switch {
+	case b.spec.Flags&spec.MapRdOnlyProg != 0:
+		return vm.PermRead
+	case b.spec.Flags&spec.MapWrOnlyProg != 0:
+		return vm.PermWrite
+	}
+	return vm.PermRW
+}
+
+// Limits of map creation.
+const (
+	// maxHashElem bounds key_size + value_size of hash maps (hashtab.c,
+	// htab_map_alloc_check): KMALLOC_MAX_SIZE, 4 MiB on x86-64, less struct
+	// htab_elem.
+	maxHashElem = 4<<20 - 48
+	// maxPerCPUValue is PCPU_MIN_UNIT_SIZE (include/linux/percpu.h).
+	maxPerCPUValue = 32 << 10
+	// maxBPFName is the longest map or program name that the kernel keeps,
+	// BPF_OBJ_NAME_LEN less the NUL.
+	maxBPFName = 15
+)
+
+// accessFlags are the flags that all maps share (BPF_F_ACCESS_MASK).
+const accessFlags = spec.MapRdOnly | spec.MapWrOnly | spec.MapRdOnlyProg | spec.MapWrOnlyProg
+
+// checkMapAttr judges what BPF_MAP_CREATE judges before it looks at the type
+// (kernel/bpf/syscall.c, map_create).
+func checkMapAttr(s *spec.MapSpec) spec.Errno {
+	const rw, rwProg = spec.MapRdOnly | spec.MapWrOnly, spec.MapRdOnlyProg | spec.MapWrOnlyProg
+	switch {
+	case s.Extra != 0: // of bloom filters and arenas only
+		return spec.EINVAL
+	case s.Flags&rw == rw:
+		return spec.EINVAL
+	case s.Flags&spec.MapNUMANode != 0 && s.NumaNode != 0: // the one node is 0
+		return spec.EINVAL
+	case s.Flags&rwProg == rwProg:
+		return spec.EINVAL
+	}
+	return 0
+}
+
+// newMap creates a map: the kernel's checks, its handle and its storage.
+func (rt *Runtime) newMap(s *spec.MapSpec) (kmap, error) {
+	mk, ok := mapTypes[s.Type]
+	if !ok {
+		return nil, &UnsupportedError{What: "map type", Name: s.Type.String(), Map: s.Name}
+	}
+	fail := func(e error) error { return fmt.Errorf("map %q: create: %w", s.Name, e) }
+	if e := checkMapAttr(s); e != 0 {
+		return nil, fail(e)
+	}
+	b := mapBase{rt: rt, spec: s}
+	m, err := mk(b)
+	if err != nil {
+		return nil, fail(err)
+	}
+	handle, err := rt.mem.Handle(vm.RegionMap, s.Name, m)
+	if err != nil {
+		return nil, fail(err)
+	}
+	m.base().self, m.base().handle = m, handle
+	// The handle's own bytes, which no program can touch, hold the map's place in
+	// the table, so that a helper finds it without a search.
+	binary.LittleEndian.PutUint64(rt.mem.Raw(handle.Base, 8), uint64(len(rt.maps)))
+	rt.maps = append(rt.maps, m)
+	return m, nil
+}
+
+// mapAt returns the map behind a handle.
+func (rt *Runtime) mapAt(addr uint64) (kmap, error) {
+	buf, _ := rt.mem.View()
+	if addr < uint64(len(buf))-8 {
+		if i := binary.LittleEndian.Uint64(buf[addr:]); i < uint64(len(rt.maps)) {
+			if m := rt.maps[i]; m.Addr() == addr {
+				return m, nil
+			}
+		}
+	}
+	return nil, &vm.Fault{Addr: addr, Size: 8, Need: vm.PermRead, Where: rt.mem.Symbolize(addr), Why: "not a map"}
+}
+
+// allocErr turns a full arena into the kernel's number, with the arena's words.
+func allocErr(err error) error {
+	if errors.Is(err, vm.ErrNoMemory) {
+		return fmt.Errorf("%w: %w", spec.ENOMEM, err)
+	}
+	return err
+}
+
+// mapTypes are the map types that exist here.
+var mapTypes = map[spec.MapType]func(mapBase) (kmap, error){
+	spec.MapArray:          newArray,
+	spec.MapHash:           newHash,
+	spec.MapPerCPUArray:    newPerCPUArray,
+	spec.MapPerCPUHash:     newPerCPUHash,
+	spec.MapProgArray:      newProgArray,
+	spec.MapPerfEventArray: newPerfEventArray,
+	spec.MapRingBuf:        newRingBuf,
+}
+
+// asError returns nil for zero and the number as an error otherwise.
+func asError(e spec.Errno) error {
+	if e == 0 {
+		return nil
+	}
+	return e
+}
+
+// round8 rounds a size up to a multiple of 8, as values are laid out.
+func round8(n uint32) uint64 { return (uint64(n) + 7) &^ 7 }

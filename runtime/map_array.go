@@ -1,0 +1,155 @@
+package runtime
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"bpfvm/spec"
+	"bpfvm/vm"
+)
+
+// Array is a BPF_MAP_TYPE_ARRAY (kernel/bpf/arraymap.c): max_entries values that
+// all exist from the start, zeroed, side by side in the arena. Keys are indexes.
+//
+// .data, .rodata and .bss are arrays of one element whose value programs address
+// directly.
+type Array struct {
+	mapBase
+	elems *vm.Region
+}
+
+// checkArray is array_map_alloc_check.
+func checkArray(s *spec.MapSpec, percpu bool) spec.Errno {
+	allowed := accessFlags | spec.MapNUMANode
+	if !percpu {
+		allowed |= spec.MapMmapable | spec.MapInnerMap
+	}
+	switch {
+	case s.MaxEntries == 0, s.KeySize != 4, s.ValueSize == 0, s.Flags&^allowed != 0:
+		return spec.EINVAL
+	case percpu && s.Flags&spec.MapNUMANode != 0:
+		return spec.EINVAL
+	case s.ValueSize > 1<<31-1:
+		return spec.E2BIG
+	case percpu && round8(s.ValueSize) > maxPerCPUValue:
+		return spec.E2BIG
+	}
+	return 0
+}
+
+func newArray(b mapBase) (kmap, error) {
+	if e := checkArray(b.spec, false); e != 0 {
+		return nil, e
+	}
+	m := &Array{mapBase: b}
+	r, err := b.rt.mem.Alloc(vm.Spec{
+		Kind: vm.RegionMapValue, Name: b.spec.Name, Perm: b.progPerm(),
+		Elem: uint64(b.spec.ValueSize), Count: uint64(b.spec.MaxEntries), Owner: m,
+	})
+	if err != nil {
+		return nil, allocErr(err)
+	}
+	m.elems = r
+	return m, nil
+}
+
+// ValueAddr returns the address of an element, or 0 when the index is too large.
+func (m *Array) ValueAddr(index uint32) uint64 {
+	if index >= m.spec.MaxEntries {
+		return 0
+	}
+	return m.elems.Base + uint64(index)*m.elems.Stride
+}
+
+func (m *Array) lookupElem(_ int, key []byte) (uint64, spec.Errno) {
+	return m.ValueAddr(binary.LittleEndian.Uint32(key)), 0
+}
+
+// checkArrayUpdate is the part of array_map_update_elem that judges.
+func (b *mapBase) checkArrayUpdate(key []byte, flags uint64) spec.Errno {
+	switch {
+	case checkUpdateFlags(flags) != 0:
+		return spec.EINVAL
+	case binary.LittleEndian.Uint32(key) >= b.spec.MaxEntries:
+		return spec.E2BIG
+	case flags&spec.UpdateNoExist != 0:
+		return spec.EEXIST
+	case flags&spec.UpdateLock != 0: // values with a spin lock are not supported
+		return spec.EINVAL
+	}
+	return 0
+}
+
+func (m *Array) updateElem(_ int, key, value []byte, flags uint64) spec.Errno {
+	if e := m.checkArrayUpdate(key, flags); e != 0 {
+		return e
+	}
+	addr := m.ValueAddr(binary.LittleEndian.Uint32(key))
+	copy(m.rt.mem.Raw(addr, uint64(m.spec.ValueSize)), value)
+	return 0
+}
+
+// deleteElem is array_map_delete_elem: elements of arrays cannot go.
+func (m *Array) deleteElem([]byte) spec.Errno { return spec.EINVAL }
+
+// Lookup implements [Map].
+func (m *Array) Lookup(key []byte) ([]byte, error) {
+	defer m.lock().Unlock()
+	if e := m.userRead(key); e != 0 {
+		return nil, e
+	}
+	addr, _ := m.lookupElem(0, key)
+	if addr == 0 {
+		return nil, spec.ENOENT
+	}
+	return bytes.Clone(m.rt.mem.Raw(addr, uint64(m.spec.ValueSize))), nil
+}
+
+// Update implements [Map].
+func (m *Array) Update(key, value []byte, flags uint64) error {
+	defer m.lock().Unlock()
+	if e := m.userWrite(key); e != 0 {
+		return e
+	}
+	if flags&spec.UpdateLock != 0 || len(value) != int(m.spec.ValueSize) {
+		return spec.EINVAL
+	}
+	return asError(m.updateElem(0, key, value, flags))
+}
+
+// Delete implements [Map].
+func (b *mapBase) Delete(key []byte) error {
+	defer b.lock().Unlock()
+	if e := b.userWrite(key); e != 0 {
+		return e
+	}
+	return asError(b.self.deleteElem(key))
+}
+
+// NextKey implements [Map]: indexes in ascending order.
+func (m *Array) NextKey(key []byte) ([]byte, error) { return m.nextIndex(key) }
+
+// nextIndex is array_map_get_next_key for user space.
+func (b *mapBase) nextIndex(key []byte) ([]byte, error) {
+	defer b.lock().Unlock()
+	if e := b.userNext(key); e != 0 {
+		return nil, e
+	}
+	next, e := b.indexAfter(key)
+	return next, asError(e)
+}
+
+// indexAfter returns the key of the next index; the first one after nil and after
+// an index that is too large.
+func (b *mapBase) indexAfter(key []byte) ([]byte, spec.Errno) {
+	next := uint32(0)
+	if key != nil {
+		if i := binary.LittleEndian.Uint32(key); i < b.spec.MaxEntries {
+			next = i + 1
+		}
+	}
+	if next == b.spec.MaxEntries {
+		return nil, spec.ENOENT
+	}
+	return binary.LittleEndian.AppendUint32(nil, next), 0
+}
