@@ -2,6 +2,7 @@ package interp
 
 import (
 	"errors"
+	"math"
 	"sync"
 
 	"bpfvm/isa"
@@ -90,6 +91,10 @@ type fastRun struct {
 	pc    int   // next record
 	acc   int64 // executed = acc + pos
 	limit int64 // what may be executed
+	lim   int64 // a jump that leaves acc above it is near the end of the budget
+
+	buf  []byte // the arena
+	perm []vm.Perm
 
 	mayGoto int32
 	floor   int // the depth at which exit ends the loop
@@ -168,12 +173,16 @@ func (st *fastRun) resume(slot isa.PC) {
 	p := st.prog
 	executed := st.acc + int64(p.pos[slot])
 	st.limit = executed + int64(min(st.m.Budget, 1<<62))
-	st.list = p.joined
-	if st.acc+int64(p.count()) > st.limit || st.list.at[slot] < 0 {
-		st.list = p.exactly() // also for callbacks that begin where records were joined
+	st.list, st.lim = p.joined, st.limit-int64(p.count())
+	if st.acc > st.lim || st.list.at[slot] < 0 {
+		// Also for callbacks that begin where records were joined.
+		st.list, st.lim = p.exactly(), math.MaxInt64
 	}
 	st.pc = int(st.list.at[slot])
 }
+
+// view looks at the arena again: it may have grown.
+func (st *fastRun) view() { st.buf, st.perm = st.m.Mem.View() }
 
 // spend writes the budget back: everything before the slot has been executed.
 func (st *fastRun) spend(slot isa.PC) {
@@ -187,15 +196,30 @@ func (st *fastRun) trap(t *vm.Trap, slot isa.PC) *vm.Trap {
 	return st.placed
 }
 
+// trapBefore is a trap of the record before pc.
+func (st *fastRun) trapBefore(pc int, t func(*vm.Machine) *vm.Trap) *vm.Trap {
+	return st.trap(t(st.m), st.list.from[pc-1].fault)
+}
+
+func fullStack(*vm.Machine) *vm.Trap { return depthTrap() }
+
+// clearStack begins a function that can touch its stack, and sets st.pc there.
+func (st *fastRun) clearStack(in *record, top, reach uint64) {
+	clear(st.buf[top-reach : top])
+	st.pc = int(in.off)
+	st.acc += int64(in.delta)
+	if st.acc > st.lim {
+		st.nearEnd()
+	}
+}
+
 // memoryTrap is a refused access by the record before pc.
-func (st *fastRun) memoryTrap(pc int, acc int64, addr uint64, size int, need vm.Perm) *vm.Trap {
-	st.acc = acc
+func (st *fastRun) memoryTrap(pc int, addr uint64, size int, need vm.Perm) *vm.Trap {
 	return st.trap(memoryTrap(st.m, addr, size, need), st.list.from[pc-1].fault)
 }
 
 // memoryTrap2 is a refused access by the second instruction of the record before pc.
-func (st *fastRun) memoryTrap2(pc int, acc int64, addr uint64, size int, need vm.Perm) *vm.Trap {
-	st.acc = acc
+func (st *fastRun) memoryTrap2(pc int, addr uint64, size int, need vm.Perm) *vm.Trap {
 	return st.trap(memoryTrap(st.m, addr, size, need), st.list.from[pc-1].fault2)
 }
 
@@ -304,7 +328,7 @@ func (st *fastRun) CallFunc(m *vm.Machine, fn *vm.Func, args [5]uint64) (uint64,
 	}
 	copy(st.reg[:], regs[:])
 	st.load(saved.prog)
-	st.list, st.pc, st.acc, st.limit = saved.list, saved.pc, saved.acc, saved.limit
+	st.list, st.pc, st.acc, st.limit, st.lim = saved.list, saved.pc, saved.acc, saved.limit, saved.lim
 	st.mayGoto, st.floor = saved.mayGoto, saved.floor
 	if t != nil {
 		return 0, t
@@ -317,13 +341,14 @@ type position struct {
 	prog       *fastProgram
 	list       *listing
 	pc         int
-	acc, limit int64
+	acc        int64
+	limit, lim int64
 	mayGoto    int32
 	floor      int
 }
 
 func (st *fastRun) position() *position {
-	return &position{st.prog, st.list, st.pc, st.acc, st.limit, st.mayGoto, st.floor}
+	return &position{st.prog, st.list, st.pc, st.acc, st.limit, st.lim, st.mayGoto, st.floor}
 }
 
 // callX calls the helper whose number is v.
@@ -344,9 +369,9 @@ func (st *fastRun) nearEnd() {
 }
 
 // leave returns from a function by another instruction than EXIT, the one before
-// pc. It reports whether the loop ends.
-func (st *fastRun) leave(pc int) bool {
-	slot := st.list.from[pc-1].fault
+// st.pc. It reports whether the loop ends.
+func (st *fastRun) leave() bool {
+	slot := st.list.from[st.pc-1].fault
 	if st.m.Depth == st.floor {
 		st.spend(slot + 1)
 		return true

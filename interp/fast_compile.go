@@ -48,11 +48,18 @@ func translate(p *fastProgram, exact bool) *listing {
 		c.findLeaders()
 	}
 	for pc := isa.PC(0); int(pc) < n; {
-		c.list.at[pc] = int32(len(c.list.recs))
+		start := len(c.list.recs)
 		if exact {
 			c.emit(pc, record{op: opCount, off: p.pos[pc]})
+			pc = c.next(pc)
+		} else {
+			pc = c.line(pc)
 		}
-		pc = c.next(pc)
+		for i := start; i < len(c.list.recs); i++ {
+			if at := &c.list.at[c.list.from[i].slot]; *at < 0 {
+				*at = int32(i)
+			}
+		}
 	}
 	c.resolve()
 	return c.list
@@ -65,6 +72,24 @@ func (c *compiler) next(pc isa.PC) isa.PC {
 		return pc + 2
 	}
 	return pc + 1
+}
+
+// line emits the instructions from pc on to the next leader and joins them.
+func (c *compiler) line(pc isa.PC) isa.PC {
+	start := len(c.list.recs)
+	for pc = c.next(pc); !c.leader[pc] && int(pc) < len(c.p.form); {
+		pc = c.next(pc)
+	}
+	line := make([]item, len(c.list.recs)-start)
+	for i := range line {
+		line[i] = item{c.list.recs[start+i], c.list.from[start+i]}
+	}
+	c.list.recs, c.list.from = c.list.recs[:start], c.list.from[:start]
+	for _, it := range c.join(line) {
+		c.list.recs = append(c.list.recs, it.r)
+		c.list.from = append(c.list.from, it.from)
+	}
+	return pc
 }
 
 // findLeaders marks the slots at which a straight line ends because control can
@@ -108,7 +133,9 @@ func (c *compiler) resolve() {
 }
 
 // isJump reports whether off is a target.
-func isJump(op uint16) bool { return op >= opJeq && op <= opMayGoto }
+func isJump(op uint16) bool {
+	return op >= opJeq && op <= opMayGoto || op >= opALUJumps && op < opLoadPairs
+}
 
 // constant returns the register that holds a constant. Programs with more constants
 // than there is room for load the rest where they are used.

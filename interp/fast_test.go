@@ -12,9 +12,11 @@ r0 += r1
 r0 = *(u64 *)(r10 -8)
 r1 += -1
 if r1 != 0 goto loop
+r1 = r0
 call sub
 exit
 sub:
+r0 = r1
 r0 *= 2
 exit
 `)

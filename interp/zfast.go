@@ -3,7 +3,6 @@
 package interp
 
 import (
-	"encoding/binary"
 	"math/bits"
 
 	"bpfvm/vm"
@@ -101,367 +100,1491 @@ const (
 	opLdAbs
 	opCall
 	opExit
+	opAddAddN
+	opAddAddL
+	opAddAddR
+	opAddSubN
+	opAddSubL
+	opAddSubR
+	opAddMulN
+	opAddMulL
+	opAddMulR
+	opAddOrN
+	opAddOrL
+	opAddOrR
+	opAddAndN
+	opAddAndL
+	opAddAndR
+	opAddXorN
+	opAddXorL
+	opAddXorR
+	opAddLshN
+	opAddLshL
+	opAddLshR
+	opAddRshN
+	opAddRshL
+	opAddRshR
+	opAddMovN
+	opAddMovL
+	opAddMovR
+	opSubAddN
+	opSubAddL
+	opSubAddR
+	opSubSubN
+	opSubSubL
+	opSubSubR
+	opSubMulN
+	opSubMulL
+	opSubMulR
+	opSubOrN
+	opSubOrL
+	opSubOrR
+	opSubAndN
+	opSubAndL
+	opSubAndR
+	opSubXorN
+	opSubXorL
+	opSubXorR
+	opSubLshN
+	opSubLshL
+	opSubLshR
+	opSubRshN
+	opSubRshL
+	opSubRshR
+	opSubMovN
+	opSubMovL
+	opSubMovR
+	opMulAddN
+	opMulAddL
+	opMulAddR
+	opMulSubN
+	opMulSubL
+	opMulSubR
+	opMulMulN
+	opMulMulL
+	opMulMulR
+	opMulOrN
+	opMulOrL
+	opMulOrR
+	opMulAndN
+	opMulAndL
+	opMulAndR
+	opMulXorN
+	opMulXorL
+	opMulXorR
+	opMulLshN
+	opMulLshL
+	opMulLshR
+	opMulRshN
+	opMulRshL
+	opMulRshR
+	opMulMovN
+	opMulMovL
+	opMulMovR
+	opOrAddN
+	opOrAddL
+	opOrAddR
+	opOrSubN
+	opOrSubL
+	opOrSubR
+	opOrMulN
+	opOrMulL
+	opOrMulR
+	opOrOrN
+	opOrOrL
+	opOrOrR
+	opOrAndN
+	opOrAndL
+	opOrAndR
+	opOrXorN
+	opOrXorL
+	opOrXorR
+	opOrLshN
+	opOrLshL
+	opOrLshR
+	opOrRshN
+	opOrRshL
+	opOrRshR
+	opOrMovN
+	opOrMovL
+	opOrMovR
+	opAndAddN
+	opAndAddL
+	opAndAddR
+	opAndSubN
+	opAndSubL
+	opAndSubR
+	opAndMulN
+	opAndMulL
+	opAndMulR
+	opAndOrN
+	opAndOrL
+	opAndOrR
+	opAndAndN
+	opAndAndL
+	opAndAndR
+	opAndXorN
+	opAndXorL
+	opAndXorR
+	opAndLshN
+	opAndLshL
+	opAndLshR
+	opAndRshN
+	opAndRshL
+	opAndRshR
+	opAndMovN
+	opAndMovL
+	opAndMovR
+	opXorAddN
+	opXorAddL
+	opXorAddR
+	opXorSubN
+	opXorSubL
+	opXorSubR
+	opXorMulN
+	opXorMulL
+	opXorMulR
+	opXorOrN
+	opXorOrL
+	opXorOrR
+	opXorAndN
+	opXorAndL
+	opXorAndR
+	opXorXorN
+	opXorXorL
+	opXorXorR
+	opXorLshN
+	opXorLshL
+	opXorLshR
+	opXorRshN
+	opXorRshL
+	opXorRshR
+	opXorMovN
+	opXorMovL
+	opXorMovR
+	opLshAddN
+	opLshAddL
+	opLshAddR
+	opLshSubN
+	opLshSubL
+	opLshSubR
+	opLshMulN
+	opLshMulL
+	opLshMulR
+	opLshOrN
+	opLshOrL
+	opLshOrR
+	opLshAndN
+	opLshAndL
+	opLshAndR
+	opLshXorN
+	opLshXorL
+	opLshXorR
+	opLshLshN
+	opLshLshL
+	opLshLshR
+	opLshRshN
+	opLshRshL
+	opLshRshR
+	opLshMovN
+	opLshMovL
+	opLshMovR
+	opRshAddN
+	opRshAddL
+	opRshAddR
+	opRshSubN
+	opRshSubL
+	opRshSubR
+	opRshMulN
+	opRshMulL
+	opRshMulR
+	opRshOrN
+	opRshOrL
+	opRshOrR
+	opRshAndN
+	opRshAndL
+	opRshAndR
+	opRshXorN
+	opRshXorL
+	opRshXorR
+	opRshLshN
+	opRshLshL
+	opRshLshR
+	opRshRshN
+	opRshRshL
+	opRshRshR
+	opRshMovN
+	opRshMovL
+	opRshMovR
+	opMovAddN
+	opMovAddL
+	opMovAddR
+	opMovSubN
+	opMovSubL
+	opMovSubR
+	opMovMulN
+	opMovMulL
+	opMovMulR
+	opMovOrN
+	opMovOrL
+	opMovOrR
+	opMovAndN
+	opMovAndL
+	opMovAndR
+	opMovXorN
+	opMovXorL
+	opMovXorR
+	opMovLshN
+	opMovLshL
+	opMovLshR
+	opMovRshN
+	opMovRshL
+	opMovRshR
+	opMovMovN
+	opMovMovL
+	opMovMovR
+	opAdd32AddN
+	opAdd32AddL
+	opAdd32AddR
+	opAdd32SubN
+	opAdd32SubL
+	opAdd32SubR
+	opAdd32MulN
+	opAdd32MulL
+	opAdd32MulR
+	opAdd32OrN
+	opAdd32OrL
+	opAdd32OrR
+	opAdd32AndN
+	opAdd32AndL
+	opAdd32AndR
+	opAdd32XorN
+	opAdd32XorL
+	opAdd32XorR
+	opAdd32LshN
+	opAdd32LshL
+	opAdd32LshR
+	opAdd32RshN
+	opAdd32RshL
+	opAdd32RshR
+	opAdd32MovN
+	opAdd32MovL
+	opAdd32MovR
+	opSub32AddN
+	opSub32AddL
+	opSub32AddR
+	opSub32SubN
+	opSub32SubL
+	opSub32SubR
+	opSub32MulN
+	opSub32MulL
+	opSub32MulR
+	opSub32OrN
+	opSub32OrL
+	opSub32OrR
+	opSub32AndN
+	opSub32AndL
+	opSub32AndR
+	opSub32XorN
+	opSub32XorL
+	opSub32XorR
+	opSub32LshN
+	opSub32LshL
+	opSub32LshR
+	opSub32RshN
+	opSub32RshL
+	opSub32RshR
+	opSub32MovN
+	opSub32MovL
+	opSub32MovR
+	opMul32AddN
+	opMul32AddL
+	opMul32AddR
+	opMul32SubN
+	opMul32SubL
+	opMul32SubR
+	opMul32MulN
+	opMul32MulL
+	opMul32MulR
+	opMul32OrN
+	opMul32OrL
+	opMul32OrR
+	opMul32AndN
+	opMul32AndL
+	opMul32AndR
+	opMul32XorN
+	opMul32XorL
+	opMul32XorR
+	opMul32LshN
+	opMul32LshL
+	opMul32LshR
+	opMul32RshN
+	opMul32RshL
+	opMul32RshR
+	opMul32MovN
+	opMul32MovL
+	opMul32MovR
+	opOr32AddN
+	opOr32AddL
+	opOr32AddR
+	opOr32SubN
+	opOr32SubL
+	opOr32SubR
+	opOr32MulN
+	opOr32MulL
+	opOr32MulR
+	opOr32OrN
+	opOr32OrL
+	opOr32OrR
+	opOr32AndN
+	opOr32AndL
+	opOr32AndR
+	opOr32XorN
+	opOr32XorL
+	opOr32XorR
+	opOr32LshN
+	opOr32LshL
+	opOr32LshR
+	opOr32RshN
+	opOr32RshL
+	opOr32RshR
+	opOr32MovN
+	opOr32MovL
+	opOr32MovR
+	opAnd32AddN
+	opAnd32AddL
+	opAnd32AddR
+	opAnd32SubN
+	opAnd32SubL
+	opAnd32SubR
+	opAnd32MulN
+	opAnd32MulL
+	opAnd32MulR
+	opAnd32OrN
+	opAnd32OrL
+	opAnd32OrR
+	opAnd32AndN
+	opAnd32AndL
+	opAnd32AndR
+	opAnd32XorN
+	opAnd32XorL
+	opAnd32XorR
+	opAnd32LshN
+	opAnd32LshL
+	opAnd32LshR
+	opAnd32RshN
+	opAnd32RshL
+	opAnd32RshR
+	opAnd32MovN
+	opAnd32MovL
+	opAnd32MovR
+	opXor32AddN
+	opXor32AddL
+	opXor32AddR
+	opXor32SubN
+	opXor32SubL
+	opXor32SubR
+	opXor32MulN
+	opXor32MulL
+	opXor32MulR
+	opXor32OrN
+	opXor32OrL
+	opXor32OrR
+	opXor32AndN
+	opXor32AndL
+	opXor32AndR
+	opXor32XorN
+	opXor32XorL
+	opXor32XorR
+	opXor32LshN
+	opXor32LshL
+	opXor32LshR
+	opXor32RshN
+	opXor32RshL
+	opXor32RshR
+	opXor32MovN
+	opXor32MovL
+	opXor32MovR
+	opLsh32AddN
+	opLsh32AddL
+	opLsh32AddR
+	opLsh32SubN
+	opLsh32SubL
+	opLsh32SubR
+	opLsh32MulN
+	opLsh32MulL
+	opLsh32MulR
+	opLsh32OrN
+	opLsh32OrL
+	opLsh32OrR
+	opLsh32AndN
+	opLsh32AndL
+	opLsh32AndR
+	opLsh32XorN
+	opLsh32XorL
+	opLsh32XorR
+	opLsh32LshN
+	opLsh32LshL
+	opLsh32LshR
+	opLsh32RshN
+	opLsh32RshL
+	opLsh32RshR
+	opLsh32MovN
+	opLsh32MovL
+	opLsh32MovR
+	opRsh32AddN
+	opRsh32AddL
+	opRsh32AddR
+	opRsh32SubN
+	opRsh32SubL
+	opRsh32SubR
+	opRsh32MulN
+	opRsh32MulL
+	opRsh32MulR
+	opRsh32OrN
+	opRsh32OrL
+	opRsh32OrR
+	opRsh32AndN
+	opRsh32AndL
+	opRsh32AndR
+	opRsh32XorN
+	opRsh32XorL
+	opRsh32XorR
+	opRsh32LshN
+	opRsh32LshL
+	opRsh32LshR
+	opRsh32RshN
+	opRsh32RshL
+	opRsh32RshR
+	opRsh32MovN
+	opRsh32MovL
+	opRsh32MovR
+	opMov32AddN
+	opMov32AddL
+	opMov32AddR
+	opMov32SubN
+	opMov32SubL
+	opMov32SubR
+	opMov32MulN
+	opMov32MulL
+	opMov32MulR
+	opMov32OrN
+	opMov32OrL
+	opMov32OrR
+	opMov32AndN
+	opMov32AndL
+	opMov32AndR
+	opMov32XorN
+	opMov32XorL
+	opMov32XorR
+	opMov32LshN
+	opMov32LshL
+	opMov32LshR
+	opMov32RshN
+	opMov32RshL
+	opMov32RshR
+	opMov32MovN
+	opMov32MovL
+	opMov32MovR
+	opAddJeqN
+	opAddJeqL
+	opAddJneN
+	opAddJneL
+	opAddJsetN
+	opAddJsetL
+	opAddJgtN
+	opAddJgtL
+	opAddJgeN
+	opAddJgeL
+	opAddJltN
+	opAddJltL
+	opAddJleN
+	opAddJleL
+	opAddJsgtN
+	opAddJsgtL
+	opAddJsgeN
+	opAddJsgeL
+	opAddJsltN
+	opAddJsltL
+	opAddJsleN
+	opAddJsleL
+	opAddJeq32N
+	opAddJeq32L
+	opAddJne32N
+	opAddJne32L
+	opAddJset32N
+	opAddJset32L
+	opAddJgt32N
+	opAddJgt32L
+	opAddJge32N
+	opAddJge32L
+	opAddJlt32N
+	opAddJlt32L
+	opAddJle32N
+	opAddJle32L
+	opAddJsgt32N
+	opAddJsgt32L
+	opAddJsge32N
+	opAddJsge32L
+	opAddJslt32N
+	opAddJslt32L
+	opAddJsle32N
+	opAddJsle32L
+	opSubJeqN
+	opSubJeqL
+	opSubJneN
+	opSubJneL
+	opSubJsetN
+	opSubJsetL
+	opSubJgtN
+	opSubJgtL
+	opSubJgeN
+	opSubJgeL
+	opSubJltN
+	opSubJltL
+	opSubJleN
+	opSubJleL
+	opSubJsgtN
+	opSubJsgtL
+	opSubJsgeN
+	opSubJsgeL
+	opSubJsltN
+	opSubJsltL
+	opSubJsleN
+	opSubJsleL
+	opSubJeq32N
+	opSubJeq32L
+	opSubJne32N
+	opSubJne32L
+	opSubJset32N
+	opSubJset32L
+	opSubJgt32N
+	opSubJgt32L
+	opSubJge32N
+	opSubJge32L
+	opSubJlt32N
+	opSubJlt32L
+	opSubJle32N
+	opSubJle32L
+	opSubJsgt32N
+	opSubJsgt32L
+	opSubJsge32N
+	opSubJsge32L
+	opSubJslt32N
+	opSubJslt32L
+	opSubJsle32N
+	opSubJsle32L
+	opAndJeqN
+	opAndJeqL
+	opAndJneN
+	opAndJneL
+	opAndJsetN
+	opAndJsetL
+	opAndJgtN
+	opAndJgtL
+	opAndJgeN
+	opAndJgeL
+	opAndJltN
+	opAndJltL
+	opAndJleN
+	opAndJleL
+	opAndJsgtN
+	opAndJsgtL
+	opAndJsgeN
+	opAndJsgeL
+	opAndJsltN
+	opAndJsltL
+	opAndJsleN
+	opAndJsleL
+	opAndJeq32N
+	opAndJeq32L
+	opAndJne32N
+	opAndJne32L
+	opAndJset32N
+	opAndJset32L
+	opAndJgt32N
+	opAndJgt32L
+	opAndJge32N
+	opAndJge32L
+	opAndJlt32N
+	opAndJlt32L
+	opAndJle32N
+	opAndJle32L
+	opAndJsgt32N
+	opAndJsgt32L
+	opAndJsge32N
+	opAndJsge32L
+	opAndJslt32N
+	opAndJslt32L
+	opAndJsle32N
+	opAndJsle32L
+	opRshJeqN
+	opRshJeqL
+	opRshJneN
+	opRshJneL
+	opRshJsetN
+	opRshJsetL
+	opRshJgtN
+	opRshJgtL
+	opRshJgeN
+	opRshJgeL
+	opRshJltN
+	opRshJltL
+	opRshJleN
+	opRshJleL
+	opRshJsgtN
+	opRshJsgtL
+	opRshJsgeN
+	opRshJsgeL
+	opRshJsltN
+	opRshJsltL
+	opRshJsleN
+	opRshJsleL
+	opRshJeq32N
+	opRshJeq32L
+	opRshJne32N
+	opRshJne32L
+	opRshJset32N
+	opRshJset32L
+	opRshJgt32N
+	opRshJgt32L
+	opRshJge32N
+	opRshJge32L
+	opRshJlt32N
+	opRshJlt32L
+	opRshJle32N
+	opRshJle32L
+	opRshJsgt32N
+	opRshJsgt32L
+	opRshJsge32N
+	opRshJsge32L
+	opRshJslt32N
+	opRshJslt32L
+	opRshJsle32N
+	opRshJsle32L
+	opMovJeqN
+	opMovJeqL
+	opMovJneN
+	opMovJneL
+	opMovJsetN
+	opMovJsetL
+	opMovJgtN
+	opMovJgtL
+	opMovJgeN
+	opMovJgeL
+	opMovJltN
+	opMovJltL
+	opMovJleN
+	opMovJleL
+	opMovJsgtN
+	opMovJsgtL
+	opMovJsgeN
+	opMovJsgeL
+	opMovJsltN
+	opMovJsltL
+	opMovJsleN
+	opMovJsleL
+	opMovJeq32N
+	opMovJeq32L
+	opMovJne32N
+	opMovJne32L
+	opMovJset32N
+	opMovJset32L
+	opMovJgt32N
+	opMovJgt32L
+	opMovJge32N
+	opMovJge32L
+	opMovJlt32N
+	opMovJlt32L
+	opMovJle32N
+	opMovJle32L
+	opMovJsgt32N
+	opMovJsgt32L
+	opMovJsge32N
+	opMovJsge32L
+	opMovJslt32N
+	opMovJslt32L
+	opMovJsle32N
+	opMovJsle32L
+	opAdd32JeqN
+	opAdd32JeqL
+	opAdd32JneN
+	opAdd32JneL
+	opAdd32JsetN
+	opAdd32JsetL
+	opAdd32JgtN
+	opAdd32JgtL
+	opAdd32JgeN
+	opAdd32JgeL
+	opAdd32JltN
+	opAdd32JltL
+	opAdd32JleN
+	opAdd32JleL
+	opAdd32JsgtN
+	opAdd32JsgtL
+	opAdd32JsgeN
+	opAdd32JsgeL
+	opAdd32JsltN
+	opAdd32JsltL
+	opAdd32JsleN
+	opAdd32JsleL
+	opAdd32Jeq32N
+	opAdd32Jeq32L
+	opAdd32Jne32N
+	opAdd32Jne32L
+	opAdd32Jset32N
+	opAdd32Jset32L
+	opAdd32Jgt32N
+	opAdd32Jgt32L
+	opAdd32Jge32N
+	opAdd32Jge32L
+	opAdd32Jlt32N
+	opAdd32Jlt32L
+	opAdd32Jle32N
+	opAdd32Jle32L
+	opAdd32Jsgt32N
+	opAdd32Jsgt32L
+	opAdd32Jsge32N
+	opAdd32Jsge32L
+	opAdd32Jslt32N
+	opAdd32Jslt32L
+	opAdd32Jsle32N
+	opAdd32Jsle32L
+	opSub32JeqN
+	opSub32JeqL
+	opSub32JneN
+	opSub32JneL
+	opSub32JsetN
+	opSub32JsetL
+	opSub32JgtN
+	opSub32JgtL
+	opSub32JgeN
+	opSub32JgeL
+	opSub32JltN
+	opSub32JltL
+	opSub32JleN
+	opSub32JleL
+	opSub32JsgtN
+	opSub32JsgtL
+	opSub32JsgeN
+	opSub32JsgeL
+	opSub32JsltN
+	opSub32JsltL
+	opSub32JsleN
+	opSub32JsleL
+	opSub32Jeq32N
+	opSub32Jeq32L
+	opSub32Jne32N
+	opSub32Jne32L
+	opSub32Jset32N
+	opSub32Jset32L
+	opSub32Jgt32N
+	opSub32Jgt32L
+	opSub32Jge32N
+	opSub32Jge32L
+	opSub32Jlt32N
+	opSub32Jlt32L
+	opSub32Jle32N
+	opSub32Jle32L
+	opSub32Jsgt32N
+	opSub32Jsgt32L
+	opSub32Jsge32N
+	opSub32Jsge32L
+	opSub32Jslt32N
+	opSub32Jslt32L
+	opSub32Jsle32N
+	opSub32Jsle32L
+	opAnd32JeqN
+	opAnd32JeqL
+	opAnd32JneN
+	opAnd32JneL
+	opAnd32JsetN
+	opAnd32JsetL
+	opAnd32JgtN
+	opAnd32JgtL
+	opAnd32JgeN
+	opAnd32JgeL
+	opAnd32JltN
+	opAnd32JltL
+	opAnd32JleN
+	opAnd32JleL
+	opAnd32JsgtN
+	opAnd32JsgtL
+	opAnd32JsgeN
+	opAnd32JsgeL
+	opAnd32JsltN
+	opAnd32JsltL
+	opAnd32JsleN
+	opAnd32JsleL
+	opAnd32Jeq32N
+	opAnd32Jeq32L
+	opAnd32Jne32N
+	opAnd32Jne32L
+	opAnd32Jset32N
+	opAnd32Jset32L
+	opAnd32Jgt32N
+	opAnd32Jgt32L
+	opAnd32Jge32N
+	opAnd32Jge32L
+	opAnd32Jlt32N
+	opAnd32Jlt32L
+	opAnd32Jle32N
+	opAnd32Jle32L
+	opAnd32Jsgt32N
+	opAnd32Jsgt32L
+	opAnd32Jsge32N
+	opAnd32Jsge32L
+	opAnd32Jslt32N
+	opAnd32Jslt32L
+	opAnd32Jsle32N
+	opAnd32Jsle32L
+	opRsh32JeqN
+	opRsh32JeqL
+	opRsh32JneN
+	opRsh32JneL
+	opRsh32JsetN
+	opRsh32JsetL
+	opRsh32JgtN
+	opRsh32JgtL
+	opRsh32JgeN
+	opRsh32JgeL
+	opRsh32JltN
+	opRsh32JltL
+	opRsh32JleN
+	opRsh32JleL
+	opRsh32JsgtN
+	opRsh32JsgtL
+	opRsh32JsgeN
+	opRsh32JsgeL
+	opRsh32JsltN
+	opRsh32JsltL
+	opRsh32JsleN
+	opRsh32JsleL
+	opRsh32Jeq32N
+	opRsh32Jeq32L
+	opRsh32Jne32N
+	opRsh32Jne32L
+	opRsh32Jset32N
+	opRsh32Jset32L
+	opRsh32Jgt32N
+	opRsh32Jgt32L
+	opRsh32Jge32N
+	opRsh32Jge32L
+	opRsh32Jlt32N
+	opRsh32Jlt32L
+	opRsh32Jle32N
+	opRsh32Jle32L
+	opRsh32Jsgt32N
+	opRsh32Jsgt32L
+	opRsh32Jsge32N
+	opRsh32Jsge32L
+	opRsh32Jslt32N
+	opRsh32Jslt32L
+	opRsh32Jsle32N
+	opRsh32Jsle32L
+	opMov32JeqN
+	opMov32JeqL
+	opMov32JneN
+	opMov32JneL
+	opMov32JsetN
+	opMov32JsetL
+	opMov32JgtN
+	opMov32JgtL
+	opMov32JgeN
+	opMov32JgeL
+	opMov32JltN
+	opMov32JltL
+	opMov32JleN
+	opMov32JleL
+	opMov32JsgtN
+	opMov32JsgtL
+	opMov32JsgeN
+	opMov32JsgeL
+	opMov32JsltN
+	opMov32JsltL
+	opMov32JsleN
+	opMov32JsleL
+	opMov32Jeq32N
+	opMov32Jeq32L
+	opMov32Jne32N
+	opMov32Jne32L
+	opMov32Jset32N
+	opMov32Jset32L
+	opMov32Jgt32N
+	opMov32Jgt32L
+	opMov32Jge32N
+	opMov32Jge32L
+	opMov32Jlt32N
+	opMov32Jlt32L
+	opMov32Jle32N
+	opMov32Jle32L
+	opMov32Jsgt32N
+	opMov32Jsgt32L
+	opMov32Jsge32N
+	opMov32Jsge32L
+	opMov32Jslt32N
+	opMov32Jslt32L
+	opMov32Jsle32N
+	opMov32Jsle32L
+	opJeqElse
+	opJneElse
+	opJsetElse
+	opJgtElse
+	opJgeElse
+	opJltElse
+	opJleElse
+	opJsgtElse
+	opJsgeElse
+	opJsltElse
+	opJsleElse
+	opJeq32Else
+	opJne32Else
+	opJset32Else
+	opJgt32Else
+	opJge32Else
+	opJlt32Else
+	opJle32Else
+	opJsgt32Else
+	opJsge32Else
+	opJslt32Else
+	opJsle32Else
+	opLoad8AddL
+	opLoad8AddR
+	opLoad8OrL
+	opLoad8OrR
+	opLoad8AndL
+	opLoad8AndR
+	opLoad8XorL
+	opLoad8XorR
+	opLoad8LshL
+	opLoad8LshR
+	opLoad8Add32L
+	opLoad8Add32R
+	opLoad8Or32L
+	opLoad8Or32R
+	opLoad8And32L
+	opLoad8And32R
+	opLoad8Xor32L
+	opLoad8Xor32R
+	opLoad8Lsh32L
+	opLoad8Lsh32R
+	opLoad16AddL
+	opLoad16AddR
+	opLoad16OrL
+	opLoad16OrR
+	opLoad16AndL
+	opLoad16AndR
+	opLoad16XorL
+	opLoad16XorR
+	opLoad16LshL
+	opLoad16LshR
+	opLoad16Add32L
+	opLoad16Add32R
+	opLoad16Or32L
+	opLoad16Or32R
+	opLoad16And32L
+	opLoad16And32R
+	opLoad16Xor32L
+	opLoad16Xor32R
+	opLoad16Lsh32L
+	opLoad16Lsh32R
+	opLoad32AddL
+	opLoad32AddR
+	opLoad32OrL
+	opLoad32OrR
+	opLoad32AndL
+	opLoad32AndR
+	opLoad32XorL
+	opLoad32XorR
+	opLoad32LshL
+	opLoad32LshR
+	opLoad32Add32L
+	opLoad32Add32R
+	opLoad32Or32L
+	opLoad32Or32R
+	opLoad32And32L
+	opLoad32And32R
+	opLoad32Xor32L
+	opLoad32Xor32R
+	opLoad32Lsh32L
+	opLoad32Lsh32R
+	opLoad64AddL
+	opLoad64AddR
+	opLoad64OrL
+	opLoad64OrR
+	opLoad64AndL
+	opLoad64AndR
+	opLoad64XorL
+	opLoad64XorR
+	opLoad64LshL
+	opLoad64LshR
+	opLoad64Add32L
+	opLoad64Add32R
+	opLoad64Or32L
+	opLoad64Or32R
+	opLoad64And32L
+	opLoad64And32R
+	opLoad64Xor32L
+	opLoad64Xor32R
+	opLoad64Lsh32L
+	opLoad64Lsh32R
+	opAddLoad8
+	opAddLoad16
+	opAddLoad32
+	opAddLoad64
+	opLoadLoad8
+	opLoadLoad16
+	opLoadLoad32
+	opLoadLoad64
+	opLshRshOr64D
+	opLshRshOr64A
+	opRshLshOr64D
+	opRshLshOr64A
+	opLshRshOr32D
+	opLshRshOr32A
+	opRshLshOr32D
+	opRshLshOr32A
 )
 
-// loop runs records until the function of the lowest frame returns.
+// Where families of records begin.
+const (
+	opPairs     = 90
+	opALUJumps  = 576
+	opJumpElse  = 1016
+	opLoadPairs = 1038
+	opAddLoads  = 1118
+	opLoadLoads = 1122
+	opRotates   = 1126
+)
+
+// loop runs records until the function of the lowest frame returns. What it needs
+// at each record is in few variables, so that they stay in machine registers; the
+// rest is in st.
 func (st *fastRun) loop() *vm.Trap {
-	r := &st.reg
 outer:
 	for {
 		code := st.list.recs
-		buf, perm := st.m.Mem.View()
-		perm = perm[:len(buf)]
-		pc, acc := st.pc, st.acc
-		lim := st.limit - int64(st.prog.count())
-		if st.list.exact {
-			lim = 1 << 62
-		}
+		pc := st.pc
+		st.view()
 		for {
 			in := &code[pc]
 			pc++
 			switch in.op {
 			case opAdd:
-				r[in.a] = r[in.b] + r[in.c]
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
 				continue
 			case opSub:
-				r[in.a] = r[in.b] - r[in.c]
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
 				continue
 			case opMul:
-				r[in.a] = r[in.b] * r[in.c]
+				st.reg[in.a] = st.reg[in.b] * st.reg[in.c]
 				continue
 			case opOr:
-				r[in.a] = r[in.b] | r[in.c]
+				st.reg[in.a] = st.reg[in.b] | st.reg[in.c]
 				continue
 			case opAnd:
-				r[in.a] = r[in.b] & r[in.c]
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
 				continue
 			case opXor:
-				r[in.a] = r[in.b] ^ r[in.c]
+				st.reg[in.a] = st.reg[in.b] ^ st.reg[in.c]
 				continue
 			case opLsh:
-				r[in.a] = r[in.b] << (r[in.c] & 63)
+				st.reg[in.a] = st.reg[in.b] << (st.reg[in.c] & 63)
 				continue
 			case opRsh:
-				r[in.a] = r[in.b] >> (r[in.c] & 63)
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
 				continue
 			case opArsh:
-				r[in.a] = uint64(int64(r[in.b]) >> (r[in.c] & 63))
+				st.reg[in.a] = uint64(int64(st.reg[in.b]) >> (st.reg[in.c] & 63))
 				continue
 			case opDiv:
-				r[in.a] = div64(r[in.b], r[in.c])
+				st.reg[in.a] = div64(st.reg[in.b], st.reg[in.c])
 				continue
 			case opMod:
-				r[in.a] = mod64(r[in.b], r[in.c])
+				st.reg[in.a] = mod64(st.reg[in.b], st.reg[in.c])
 				continue
 			case opSdiv:
-				r[in.a] = sdiv64(r[in.b], r[in.c])
+				st.reg[in.a] = sdiv64(st.reg[in.b], st.reg[in.c])
 				continue
 			case opSmod:
-				r[in.a] = smod64(r[in.b], r[in.c])
+				st.reg[in.a] = smod64(st.reg[in.b], st.reg[in.c])
 				continue
 			case opAdd32:
-				r[in.a] = uint64(uint32(r[in.b]) + uint32(r[in.c]))
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
 				continue
 			case opSub32:
-				r[in.a] = uint64(uint32(r[in.b]) - uint32(r[in.c]))
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
 				continue
 			case opMul32:
-				r[in.a] = uint64(uint32(r[in.b]) * uint32(r[in.c]))
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
 				continue
 			case opOr32:
-				r[in.a] = uint64(uint32(r[in.b]) | uint32(r[in.c]))
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
 				continue
 			case opAnd32:
-				r[in.a] = uint64(uint32(r[in.b]) & uint32(r[in.c]))
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
 				continue
 			case opXor32:
-				r[in.a] = uint64(uint32(r[in.b]) ^ uint32(r[in.c]))
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
 				continue
 			case opLsh32:
-				r[in.a] = uint64(uint32(r[in.b]) << (uint32(r[in.c]) & 31))
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
 				continue
 			case opRsh32:
-				r[in.a] = uint64(uint32(r[in.b]) >> (uint32(r[in.c]) & 31))
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
 				continue
 			case opArsh32:
-				r[in.a] = uint64(uint32(int32(uint32(r[in.b])) >> (uint32(r[in.c]) & 31)))
+				st.reg[in.a] = uint64(uint32(int32(uint32(st.reg[in.b])) >> (uint32(st.reg[in.c]) & 31)))
 				continue
 			case opDiv32:
-				r[in.a] = uint64(div32(uint32(r[in.b]), uint32(r[in.c])))
+				st.reg[in.a] = uint64(div32(uint32(st.reg[in.b]), uint32(st.reg[in.c])))
 				continue
 			case opMod32:
-				r[in.a] = uint64(mod32(uint32(r[in.b]), uint32(r[in.c])))
+				st.reg[in.a] = uint64(mod32(uint32(st.reg[in.b]), uint32(st.reg[in.c])))
 				continue
 			case opSdiv32:
-				r[in.a] = uint64(sdiv32(uint32(r[in.b]), uint32(r[in.c])))
+				st.reg[in.a] = uint64(sdiv32(uint32(st.reg[in.b]), uint32(st.reg[in.c])))
 				continue
 			case opSmod32:
-				r[in.a] = uint64(smod32(uint32(r[in.b]), uint32(r[in.c])))
+				st.reg[in.a] = uint64(smod32(uint32(st.reg[in.b]), uint32(st.reg[in.c])))
 				continue
 			case opMov:
-				r[in.a] = r[in.b]
+				st.reg[in.a] = st.reg[in.b]
 				continue
 			case opMov32:
-				r[in.a] = uint64(uint32(r[in.b]))
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
 				continue
 			case opNeg:
-				r[in.a] = -r[in.b]
+				st.reg[in.a] = -st.reg[in.b]
 				continue
 			case opNeg32:
-				r[in.a] = uint64(-uint32(r[in.b]))
+				st.reg[in.a] = uint64(-uint32(st.reg[in.b]))
 				continue
 			case opSext8:
-				r[in.a] = uint64(int64(int8(r[in.b])))
+				st.reg[in.a] = uint64(int64(int8(st.reg[in.b])))
 				continue
 			case opSext16:
-				r[in.a] = uint64(int64(int16(r[in.b])))
+				st.reg[in.a] = uint64(int64(int16(st.reg[in.b])))
 				continue
 			case opSext32:
-				r[in.a] = uint64(int64(int32(r[in.b])))
+				st.reg[in.a] = uint64(int64(int32(st.reg[in.b])))
 				continue
 			case opSext8w:
-				r[in.a] = uint64(uint32(int32(int8(r[in.b]))))
+				st.reg[in.a] = uint64(uint32(int32(int8(st.reg[in.b]))))
 				continue
 			case opSext16w:
-				r[in.a] = uint64(uint32(int32(int16(r[in.b]))))
+				st.reg[in.a] = uint64(uint32(int32(int16(st.reg[in.b]))))
 				continue
 			case opZext16:
-				r[in.a] = uint64(uint16(r[in.b]))
+				st.reg[in.a] = uint64(uint16(st.reg[in.b]))
 				continue
 			case opSwap16:
-				r[in.a] = uint64(bits.ReverseBytes16(uint16(r[in.b])))
+				st.reg[in.a] = uint64(bits.ReverseBytes16(uint16(st.reg[in.b])))
 				continue
 			case opSwap32:
-				r[in.a] = uint64(bits.ReverseBytes32(uint32(r[in.b])))
+				st.reg[in.a] = uint64(bits.ReverseBytes32(uint32(st.reg[in.b])))
 				continue
 			case opSwap64:
-				r[in.a] = bits.ReverseBytes64(r[in.b])
+				st.reg[in.a] = bits.ReverseBytes64(st.reg[in.b])
 				continue
 			case opConst:
-				r[in.a] = uint64(uint32(in.off)) | uint64(uint32(in.delta))<<32
+				st.reg[in.a] = uint64(uint32(in.off)) | uint64(uint32(in.delta))<<32
 				continue
 			case opLoad8:
-				addr := r[in.b] + uint64(int64(in.off))
-				if addr >= uint64(len(buf)) || perm[addr]&vm.PermRead == 0 {
-					return st.memoryTrap(pc, acc, addr, 1, vm.PermRead)
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
 				}
-				r[in.a] = uint64(buf[addr:][0])
+				st.reg[in.a] = uint64(b[i])
 				continue
 			case opLoadSx8:
-				addr := r[in.b] + uint64(int64(in.off))
-				if addr >= uint64(len(buf)) || perm[addr]&vm.PermRead == 0 {
-					return st.memoryTrap(pc, acc, addr, 1, vm.PermRead)
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
 				}
-				r[in.a] = uint64(int64(int8(uint64(buf[addr:][0]))))
+				st.reg[in.a] = uint64(int64(int8(uint64(b[i]))))
 				continue
 			case opStore8:
-				addr := r[in.a] + uint64(int64(in.off))
-				if addr >= uint64(len(buf)) || perm[addr]&vm.PermWrite == 0 {
-					return st.memoryTrap(pc, acc, addr, 1, vm.PermWrite)
+				i := int(st.reg[in.a] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermWrite == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermWrite)
 				}
-				buf[addr:][0] = byte(r[in.b])
+				v := st.reg[in.b]
+				b[i+0] = byte(v >> 0)
 				continue
 			case opLoadFP8:
-				r[in.a] = uint64(buf[r[in.b]+uint64(int64(in.off)):][0])
+				b := st.buf
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				if i < 0 || i >= len(b)-0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				st.reg[in.a] = uint64(b[i])
 				continue
 			case opStoreFP8:
-				buf[r[in.a]+uint64(int64(in.off)):][0] = byte(r[in.b])
+				b := st.buf
+				i := int(st.reg[in.a] + uint64(int64(in.off)))
+				if i < 0 || i >= len(b)-0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := st.reg[in.b]
+				b[i+0] = byte(v >> 0)
 				continue
 			case opLoad16:
-				addr := r[in.b] + uint64(int64(in.off))
-				end := addr + 1
-				if addr >= uint64(len(buf)) || end >= uint64(len(buf)) || perm[addr]&perm[end]&vm.PermRead == 0 {
-					return st.memoryTrap(pc, acc, addr, 2, vm.PermRead)
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
 				}
-				r[in.a] = uint64(binary.LittleEndian.Uint16(buf[addr:]))
+				st.reg[in.a] = uint64(b[i]) | uint64(b[i+1])<<8
 				continue
 			case opLoadSx16:
-				addr := r[in.b] + uint64(int64(in.off))
-				end := addr + 1
-				if addr >= uint64(len(buf)) || end >= uint64(len(buf)) || perm[addr]&perm[end]&vm.PermRead == 0 {
-					return st.memoryTrap(pc, acc, addr, 2, vm.PermRead)
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
 				}
-				r[in.a] = uint64(int64(int16(uint64(binary.LittleEndian.Uint16(buf[addr:])))))
+				st.reg[in.a] = uint64(int64(int16(uint64(b[i]) | uint64(b[i+1])<<8)))
 				continue
 			case opStore16:
-				addr := r[in.a] + uint64(int64(in.off))
-				end := addr + 1
-				if addr >= uint64(len(buf)) || end >= uint64(len(buf)) || perm[addr]&perm[end]&vm.PermWrite == 0 {
-					return st.memoryTrap(pc, acc, addr, 2, vm.PermWrite)
+				i := int(st.reg[in.a] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermWrite == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermWrite)
 				}
-				binary.LittleEndian.PutUint16(buf[addr:], uint16(r[in.b]))
+				v := st.reg[in.b]
+				b[i+0] = byte(v >> 0)
+				b[i+1] = byte(v >> 8)
 				continue
 			case opLoadFP16:
-				r[in.a] = uint64(binary.LittleEndian.Uint16(buf[r[in.b]+uint64(int64(in.off)):]))
+				b := st.buf
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				if i < 0 || i >= len(b)-1 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				st.reg[in.a] = uint64(b[i]) | uint64(b[i+1])<<8
 				continue
 			case opStoreFP16:
-				binary.LittleEndian.PutUint16(buf[r[in.a]+uint64(int64(in.off)):], uint16(r[in.b]))
+				b := st.buf
+				i := int(st.reg[in.a] + uint64(int64(in.off)))
+				if i < 0 || i >= len(b)-1 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := st.reg[in.b]
+				b[i+0] = byte(v >> 0)
+				b[i+1] = byte(v >> 8)
 				continue
 			case opLoad32:
-				addr := r[in.b] + uint64(int64(in.off))
-				end := addr + 3
-				if addr >= uint64(len(buf)) || end >= uint64(len(buf)) || perm[addr]&perm[end]&vm.PermRead == 0 {
-					return st.memoryTrap(pc, acc, addr, 4, vm.PermRead)
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
 				}
-				r[in.a] = uint64(binary.LittleEndian.Uint32(buf[addr:]))
+				st.reg[in.a] = uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
 				continue
 			case opLoadSx32:
-				addr := r[in.b] + uint64(int64(in.off))
-				end := addr + 3
-				if addr >= uint64(len(buf)) || end >= uint64(len(buf)) || perm[addr]&perm[end]&vm.PermRead == 0 {
-					return st.memoryTrap(pc, acc, addr, 4, vm.PermRead)
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
 				}
-				r[in.a] = uint64(int64(int32(uint64(binary.LittleEndian.Uint32(buf[addr:])))))
+				st.reg[in.a] = uint64(int64(int32(uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24)))
 				continue
 			case opStore32:
-				addr := r[in.a] + uint64(int64(in.off))
-				end := addr + 3
-				if addr >= uint64(len(buf)) || end >= uint64(len(buf)) || perm[addr]&perm[end]&vm.PermWrite == 0 {
-					return st.memoryTrap(pc, acc, addr, 4, vm.PermWrite)
+				i := int(st.reg[in.a] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermWrite == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermWrite)
 				}
-				binary.LittleEndian.PutUint32(buf[addr:], uint32(r[in.b]))
+				v := st.reg[in.b]
+				b[i+0] = byte(v >> 0)
+				b[i+1] = byte(v >> 8)
+				b[i+2] = byte(v >> 16)
+				b[i+3] = byte(v >> 24)
 				continue
 			case opLoadFP32:
-				r[in.a] = uint64(binary.LittleEndian.Uint32(buf[r[in.b]+uint64(int64(in.off)):]))
+				b := st.buf
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				if i < 0 || i >= len(b)-3 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				st.reg[in.a] = uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
 				continue
 			case opStoreFP32:
-				binary.LittleEndian.PutUint32(buf[r[in.a]+uint64(int64(in.off)):], uint32(r[in.b]))
+				b := st.buf
+				i := int(st.reg[in.a] + uint64(int64(in.off)))
+				if i < 0 || i >= len(b)-3 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := st.reg[in.b]
+				b[i+0] = byte(v >> 0)
+				b[i+1] = byte(v >> 8)
+				b[i+2] = byte(v >> 16)
+				b[i+3] = byte(v >> 24)
 				continue
 			case opLoad64:
-				addr := r[in.b] + uint64(int64(in.off))
-				end := addr + 7
-				if addr >= uint64(len(buf)) || end >= uint64(len(buf)) || perm[addr]&perm[end]&vm.PermRead == 0 {
-					return st.memoryTrap(pc, acc, addr, 8, vm.PermRead)
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
 				}
-				r[in.a] = binary.LittleEndian.Uint64(buf[addr:])
+				st.reg[in.a] = uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
 				continue
 			case opStore64:
-				addr := r[in.a] + uint64(int64(in.off))
-				end := addr + 7
-				if addr >= uint64(len(buf)) || end >= uint64(len(buf)) || perm[addr]&perm[end]&vm.PermWrite == 0 {
-					return st.memoryTrap(pc, acc, addr, 8, vm.PermWrite)
+				i := int(st.reg[in.a] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermWrite == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermWrite)
 				}
-				binary.LittleEndian.PutUint64(buf[addr:], r[in.b])
+				v := st.reg[in.b]
+				b[i+0] = byte(v >> 0)
+				b[i+1] = byte(v >> 8)
+				b[i+2] = byte(v >> 16)
+				b[i+3] = byte(v >> 24)
+				b[i+4] = byte(v >> 32)
+				b[i+5] = byte(v >> 40)
+				b[i+6] = byte(v >> 48)
+				b[i+7] = byte(v >> 56)
 				continue
 			case opLoadFP64:
-				r[in.a] = binary.LittleEndian.Uint64(buf[r[in.b]+uint64(int64(in.off)):])
+				b := st.buf
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				if i < 0 || i >= len(b)-7 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				st.reg[in.a] = uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
 				continue
 			case opStoreFP64:
-				binary.LittleEndian.PutUint64(buf[r[in.a]+uint64(int64(in.off)):], r[in.b])
+				b := st.buf
+				i := int(st.reg[in.a] + uint64(int64(in.off)))
+				if i < 0 || i >= len(b)-7 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := st.reg[in.b]
+				b[i+0] = byte(v >> 0)
+				b[i+1] = byte(v >> 8)
+				b[i+2] = byte(v >> 16)
+				b[i+3] = byte(v >> 24)
+				b[i+4] = byte(v >> 32)
+				b[i+5] = byte(v >> 40)
+				b[i+6] = byte(v >> 48)
+				b[i+7] = byte(v >> 56)
 				continue
 			case opAtomic:
-				st.pc, st.acc = pc, acc
+				st.pc = pc
 				if t := st.atomic(in); t != nil {
 					return t
 				}
-				continue
+				continue outer
 			case opJeq:
-				if r[in.d] == r[in.e] {
+				if st.reg[in.d] == st.reg[in.e] {
 					break
 				}
 				continue
 			case opJne:
-				if r[in.d] != r[in.e] {
+				if st.reg[in.d] != st.reg[in.e] {
 					break
 				}
 				continue
 			case opJset:
-				if r[in.d]&r[in.e] != 0 {
+				if st.reg[in.d]&st.reg[in.e] != 0 {
 					break
 				}
 				continue
 			case opJgt:
-				if r[in.d] > r[in.e] {
+				if st.reg[in.d] > st.reg[in.e] {
 					break
 				}
 				continue
 			case opJge:
-				if r[in.d] >= r[in.e] {
+				if st.reg[in.d] >= st.reg[in.e] {
 					break
 				}
 				continue
 			case opJlt:
-				if r[in.d] < r[in.e] {
+				if st.reg[in.d] < st.reg[in.e] {
 					break
 				}
 				continue
 			case opJle:
-				if r[in.d] <= r[in.e] {
+				if st.reg[in.d] <= st.reg[in.e] {
 					break
 				}
 				continue
 			case opJsgt:
-				if int64(r[in.d]) > int64(r[in.e]) {
+				if int64(st.reg[in.d]) > int64(st.reg[in.e]) {
 					break
 				}
 				continue
 			case opJsge:
-				if int64(r[in.d]) >= int64(r[in.e]) {
+				if int64(st.reg[in.d]) >= int64(st.reg[in.e]) {
 					break
 				}
 				continue
 			case opJslt:
-				if int64(r[in.d]) < int64(r[in.e]) {
+				if int64(st.reg[in.d]) < int64(st.reg[in.e]) {
 					break
 				}
 				continue
 			case opJsle:
-				if int64(r[in.d]) <= int64(r[in.e]) {
+				if int64(st.reg[in.d]) <= int64(st.reg[in.e]) {
 					break
 				}
 				continue
 			case opJeq32:
-				if uint32(r[in.d]) == uint32(r[in.e]) {
+				if uint32(st.reg[in.d]) == uint32(st.reg[in.e]) {
 					break
 				}
 				continue
 			case opJne32:
-				if uint32(r[in.d]) != uint32(r[in.e]) {
+				if uint32(st.reg[in.d]) != uint32(st.reg[in.e]) {
 					break
 				}
 				continue
 			case opJset32:
-				if uint32(r[in.d])&uint32(r[in.e]) != 0 {
+				if uint32(st.reg[in.d])&uint32(st.reg[in.e]) != 0 {
 					break
 				}
 				continue
 			case opJgt32:
-				if uint32(r[in.d]) > uint32(r[in.e]) {
+				if uint32(st.reg[in.d]) > uint32(st.reg[in.e]) {
 					break
 				}
 				continue
 			case opJge32:
-				if uint32(r[in.d]) >= uint32(r[in.e]) {
+				if uint32(st.reg[in.d]) >= uint32(st.reg[in.e]) {
 					break
 				}
 				continue
 			case opJlt32:
-				if uint32(r[in.d]) < uint32(r[in.e]) {
+				if uint32(st.reg[in.d]) < uint32(st.reg[in.e]) {
 					break
 				}
 				continue
 			case opJle32:
-				if uint32(r[in.d]) <= uint32(r[in.e]) {
+				if uint32(st.reg[in.d]) <= uint32(st.reg[in.e]) {
 					break
 				}
 				continue
 			case opJsgt32:
-				if int32(r[in.d]) > int32(r[in.e]) {
+				if int32(st.reg[in.d]) > int32(st.reg[in.e]) {
 					break
 				}
 				continue
 			case opJsge32:
-				if int32(r[in.d]) >= int32(r[in.e]) {
+				if int32(st.reg[in.d]) >= int32(st.reg[in.e]) {
 					break
 				}
 				continue
 			case opJslt32:
-				if int32(r[in.d]) < int32(r[in.e]) {
+				if int32(st.reg[in.d]) < int32(st.reg[in.e]) {
 					break
 				}
 				continue
 			case opJsle32:
-				if int32(r[in.d]) <= int32(r[in.e]) {
+				if int32(st.reg[in.d]) <= int32(st.reg[in.e]) {
 					break
 				}
 				continue
@@ -474,45 +1597,41 @@ outer:
 				st.mayGoto--
 				continue
 			case opCount:
-				if acc+int64(in.off) >= st.limit {
-					st.acc = acc
-					return st.trap(budgetTrap(st.m), st.list.from[pc-1].fault)
+				if st.acc+int64(in.off) >= st.limit {
+					return st.trapBefore(pc, budgetTrap)
 				}
 				continue
 			case opCallHelper:
-				st.pc, st.acc = pc, acc
+				st.pc = pc
 				h := st.prog.helpers[in.delta]
 				if t := st.callHelper(in.off, h); t != nil {
 					return t
 				}
 				continue outer
 			case opCallX:
-				st.pc, st.acc = pc, acc
-				if t := st.callX(r[in.b], in.b); t != nil {
+				st.pc = pc
+				if t := st.callX(st.reg[in.b], in.b); t != nil {
 					return t
 				}
 				continue outer
 			case opLdAbs:
-				st.pc, st.acc = pc, acc
-				leave, t := st.loadPacket(in, r[in.b])
+				st.pc = pc
+				leave, t := st.loadPacket(in, st.reg[in.b])
 				if t != nil {
 					return t
 				}
-				if !leave {
-					continue
-				}
-				if st.leave(pc) {
+				if leave && st.leave() {
 					return nil
 				}
 				continue outer
 			case opCall:
 				depth := st.m.Depth
 				if depth >= vm.MaxFrames {
-					st.acc = acc
-					return st.trap(depthTrap(), st.list.from[pc-1].fault)
+					return st.trapBefore(pc, fullStack)
 				}
 				c := &st.callers[depth]
 				c.prog, c.list, c.pc, c.pos = st.prog, st.list, pc, int64(st.prog.pos[st.list.from[pc].slot])
+				r := &st.reg
 				c.r6, c.r7, c.r8, c.r9, c.fp = r[6], r[7], r[8], r[9], r[10]
 				c.mayGoto = st.mayGoto
 				st.mayGoto = mayGotoLimit
@@ -520,42 +1639,6679 @@ outer:
 				top := st.m.FrameTop(depth)
 				r[10] = top
 				if reach := uint64(in.b) | uint64(in.c)<<8; reach != 0 {
-					clear(buf[top-reach : top])
+					st.clearStack(in, top, reach)
+					continue outer
 				}
 				break
 			case opExit:
 				depth := st.m.Depth
 				if depth == st.floor {
-					st.acc = acc
-					st.spend(st.list.from[pc-1].slot + 1)
+					st.spend(st.list.from[pc-1].fault + 1)
 					return nil
 				}
 				depth--
 				c := &st.callers[depth]
 				st.m.Depth = depth
+				r := &st.reg
 				r[6], r[7], r[8], r[9], r[10] = c.r6, c.r7, c.r8, c.r9, c.fp
 				r[1], r[2], r[3], r[4], r[5] = vm.Poison+1, vm.Poison+2, vm.Poison+3, vm.Poison+4, vm.Poison+5
 				st.mayGoto = c.mayGoto
-				acc += int64(in.off) // now the instructions executed
+				st.acc += int64(in.off) // now the instructions executed
 				if c.list != st.list {
-					st.returnTo(c, acc)
+					st.returnTo(c, st.acc)
 					continue outer
 				}
-				acc -= c.pos
+				st.acc -= c.pos
 				pc = c.pc
-				if acc > lim {
-					st.pc, st.acc = pc, acc
+				if st.acc > st.lim {
+					st.pc = pc
 					st.nearEnd()
 					continue outer
 				}
+				continue
+			case opAddAddN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] + st.reg[in.f]
+				continue
+			case opAddAddL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v + st.reg[in.f]
+				continue
+			case opAddAddR:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] + v
+				continue
+			case opAddSubN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] - st.reg[in.f]
+				continue
+			case opAddSubL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v - st.reg[in.f]
+				continue
+			case opAddSubR:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] - v
+				continue
+			case opAddMulN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] * st.reg[in.f]
+				continue
+			case opAddMulL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v * st.reg[in.f]
+				continue
+			case opAddMulR:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] * v
+				continue
+			case opAddOrN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] | st.reg[in.f]
+				continue
+			case opAddOrL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v | st.reg[in.f]
+				continue
+			case opAddOrR:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] | v
+				continue
+			case opAddAndN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] & st.reg[in.f]
+				continue
+			case opAddAndL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v & st.reg[in.f]
+				continue
+			case opAddAndR:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] & v
+				continue
+			case opAddXorN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] ^ st.reg[in.f]
+				continue
+			case opAddXorL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v ^ st.reg[in.f]
+				continue
+			case opAddXorR:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] ^ v
+				continue
+			case opAddLshN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] << (st.reg[in.f] & 63)
+				continue
+			case opAddLshL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v << (st.reg[in.f] & 63)
+				continue
+			case opAddLshR:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] << (v & 63)
+				continue
+			case opAddRshN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] >> (st.reg[in.f] & 63)
+				continue
+			case opAddRshL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v >> (st.reg[in.f] & 63)
+				continue
+			case opAddRshR:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] >> (v & 63)
+				continue
+			case opAddMovN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opAddMovL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v
+				continue
+			case opAddMovR:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opSubAddN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] + st.reg[in.f]
+				continue
+			case opSubAddL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v + st.reg[in.f]
+				continue
+			case opSubAddR:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] + v
+				continue
+			case opSubSubN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] - st.reg[in.f]
+				continue
+			case opSubSubL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v - st.reg[in.f]
+				continue
+			case opSubSubR:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] - v
+				continue
+			case opSubMulN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] * st.reg[in.f]
+				continue
+			case opSubMulL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v * st.reg[in.f]
+				continue
+			case opSubMulR:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] * v
+				continue
+			case opSubOrN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] | st.reg[in.f]
+				continue
+			case opSubOrL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v | st.reg[in.f]
+				continue
+			case opSubOrR:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] | v
+				continue
+			case opSubAndN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] & st.reg[in.f]
+				continue
+			case opSubAndL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v & st.reg[in.f]
+				continue
+			case opSubAndR:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] & v
+				continue
+			case opSubXorN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] ^ st.reg[in.f]
+				continue
+			case opSubXorL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v ^ st.reg[in.f]
+				continue
+			case opSubXorR:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] ^ v
+				continue
+			case opSubLshN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] << (st.reg[in.f] & 63)
+				continue
+			case opSubLshL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v << (st.reg[in.f] & 63)
+				continue
+			case opSubLshR:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] << (v & 63)
+				continue
+			case opSubRshN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] >> (st.reg[in.f] & 63)
+				continue
+			case opSubRshL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v >> (st.reg[in.f] & 63)
+				continue
+			case opSubRshR:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] >> (v & 63)
+				continue
+			case opSubMovN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opSubMovL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v
+				continue
+			case opSubMovR:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opMulAddN:
+				st.reg[in.a] = st.reg[in.b] * st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] + st.reg[in.f]
+				continue
+			case opMulAddL:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v + st.reg[in.f]
+				continue
+			case opMulAddR:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] + v
+				continue
+			case opMulSubN:
+				st.reg[in.a] = st.reg[in.b] * st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] - st.reg[in.f]
+				continue
+			case opMulSubL:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v - st.reg[in.f]
+				continue
+			case opMulSubR:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] - v
+				continue
+			case opMulMulN:
+				st.reg[in.a] = st.reg[in.b] * st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] * st.reg[in.f]
+				continue
+			case opMulMulL:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v * st.reg[in.f]
+				continue
+			case opMulMulR:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] * v
+				continue
+			case opMulOrN:
+				st.reg[in.a] = st.reg[in.b] * st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] | st.reg[in.f]
+				continue
+			case opMulOrL:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v | st.reg[in.f]
+				continue
+			case opMulOrR:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] | v
+				continue
+			case opMulAndN:
+				st.reg[in.a] = st.reg[in.b] * st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] & st.reg[in.f]
+				continue
+			case opMulAndL:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v & st.reg[in.f]
+				continue
+			case opMulAndR:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] & v
+				continue
+			case opMulXorN:
+				st.reg[in.a] = st.reg[in.b] * st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] ^ st.reg[in.f]
+				continue
+			case opMulXorL:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v ^ st.reg[in.f]
+				continue
+			case opMulXorR:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] ^ v
+				continue
+			case opMulLshN:
+				st.reg[in.a] = st.reg[in.b] * st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] << (st.reg[in.f] & 63)
+				continue
+			case opMulLshL:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v << (st.reg[in.f] & 63)
+				continue
+			case opMulLshR:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] << (v & 63)
+				continue
+			case opMulRshN:
+				st.reg[in.a] = st.reg[in.b] * st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] >> (st.reg[in.f] & 63)
+				continue
+			case opMulRshL:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v >> (st.reg[in.f] & 63)
+				continue
+			case opMulRshR:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] >> (v & 63)
+				continue
+			case opMulMovN:
+				st.reg[in.a] = st.reg[in.b] * st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opMulMovL:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v
+				continue
+			case opMulMovR:
+				v := st.reg[in.b] * st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opOrAddN:
+				st.reg[in.a] = st.reg[in.b] | st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] + st.reg[in.f]
+				continue
+			case opOrAddL:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v + st.reg[in.f]
+				continue
+			case opOrAddR:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] + v
+				continue
+			case opOrSubN:
+				st.reg[in.a] = st.reg[in.b] | st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] - st.reg[in.f]
+				continue
+			case opOrSubL:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v - st.reg[in.f]
+				continue
+			case opOrSubR:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] - v
+				continue
+			case opOrMulN:
+				st.reg[in.a] = st.reg[in.b] | st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] * st.reg[in.f]
+				continue
+			case opOrMulL:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v * st.reg[in.f]
+				continue
+			case opOrMulR:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] * v
+				continue
+			case opOrOrN:
+				st.reg[in.a] = st.reg[in.b] | st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] | st.reg[in.f]
+				continue
+			case opOrOrL:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v | st.reg[in.f]
+				continue
+			case opOrOrR:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] | v
+				continue
+			case opOrAndN:
+				st.reg[in.a] = st.reg[in.b] | st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] & st.reg[in.f]
+				continue
+			case opOrAndL:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v & st.reg[in.f]
+				continue
+			case opOrAndR:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] & v
+				continue
+			case opOrXorN:
+				st.reg[in.a] = st.reg[in.b] | st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] ^ st.reg[in.f]
+				continue
+			case opOrXorL:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v ^ st.reg[in.f]
+				continue
+			case opOrXorR:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] ^ v
+				continue
+			case opOrLshN:
+				st.reg[in.a] = st.reg[in.b] | st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] << (st.reg[in.f] & 63)
+				continue
+			case opOrLshL:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v << (st.reg[in.f] & 63)
+				continue
+			case opOrLshR:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] << (v & 63)
+				continue
+			case opOrRshN:
+				st.reg[in.a] = st.reg[in.b] | st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] >> (st.reg[in.f] & 63)
+				continue
+			case opOrRshL:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v >> (st.reg[in.f] & 63)
+				continue
+			case opOrRshR:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] >> (v & 63)
+				continue
+			case opOrMovN:
+				st.reg[in.a] = st.reg[in.b] | st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opOrMovL:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v
+				continue
+			case opOrMovR:
+				v := st.reg[in.b] | st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opAndAddN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] + st.reg[in.f]
+				continue
+			case opAndAddL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v + st.reg[in.f]
+				continue
+			case opAndAddR:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] + v
+				continue
+			case opAndSubN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] - st.reg[in.f]
+				continue
+			case opAndSubL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v - st.reg[in.f]
+				continue
+			case opAndSubR:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] - v
+				continue
+			case opAndMulN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] * st.reg[in.f]
+				continue
+			case opAndMulL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v * st.reg[in.f]
+				continue
+			case opAndMulR:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] * v
+				continue
+			case opAndOrN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] | st.reg[in.f]
+				continue
+			case opAndOrL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v | st.reg[in.f]
+				continue
+			case opAndOrR:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] | v
+				continue
+			case opAndAndN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] & st.reg[in.f]
+				continue
+			case opAndAndL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v & st.reg[in.f]
+				continue
+			case opAndAndR:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] & v
+				continue
+			case opAndXorN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] ^ st.reg[in.f]
+				continue
+			case opAndXorL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v ^ st.reg[in.f]
+				continue
+			case opAndXorR:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] ^ v
+				continue
+			case opAndLshN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] << (st.reg[in.f] & 63)
+				continue
+			case opAndLshL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v << (st.reg[in.f] & 63)
+				continue
+			case opAndLshR:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] << (v & 63)
+				continue
+			case opAndRshN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] >> (st.reg[in.f] & 63)
+				continue
+			case opAndRshL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v >> (st.reg[in.f] & 63)
+				continue
+			case opAndRshR:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] >> (v & 63)
+				continue
+			case opAndMovN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opAndMovL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v
+				continue
+			case opAndMovR:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opXorAddN:
+				st.reg[in.a] = st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] + st.reg[in.f]
+				continue
+			case opXorAddL:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v + st.reg[in.f]
+				continue
+			case opXorAddR:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] + v
+				continue
+			case opXorSubN:
+				st.reg[in.a] = st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] - st.reg[in.f]
+				continue
+			case opXorSubL:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v - st.reg[in.f]
+				continue
+			case opXorSubR:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] - v
+				continue
+			case opXorMulN:
+				st.reg[in.a] = st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] * st.reg[in.f]
+				continue
+			case opXorMulL:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v * st.reg[in.f]
+				continue
+			case opXorMulR:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] * v
+				continue
+			case opXorOrN:
+				st.reg[in.a] = st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] | st.reg[in.f]
+				continue
+			case opXorOrL:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v | st.reg[in.f]
+				continue
+			case opXorOrR:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] | v
+				continue
+			case opXorAndN:
+				st.reg[in.a] = st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] & st.reg[in.f]
+				continue
+			case opXorAndL:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v & st.reg[in.f]
+				continue
+			case opXorAndR:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] & v
+				continue
+			case opXorXorN:
+				st.reg[in.a] = st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] ^ st.reg[in.f]
+				continue
+			case opXorXorL:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v ^ st.reg[in.f]
+				continue
+			case opXorXorR:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] ^ v
+				continue
+			case opXorLshN:
+				st.reg[in.a] = st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] << (st.reg[in.f] & 63)
+				continue
+			case opXorLshL:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v << (st.reg[in.f] & 63)
+				continue
+			case opXorLshR:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] << (v & 63)
+				continue
+			case opXorRshN:
+				st.reg[in.a] = st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e] >> (st.reg[in.f] & 63)
+				continue
+			case opXorRshL:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v >> (st.reg[in.f] & 63)
+				continue
+			case opXorRshR:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] >> (v & 63)
+				continue
+			case opXorMovN:
+				st.reg[in.a] = st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opXorMovL:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = v
+				continue
+			case opXorMovR:
+				v := st.reg[in.b] ^ st.reg[in.c]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opLshAddN:
+				st.reg[in.a] = st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e] + st.reg[in.f]
+				continue
+			case opLshAddL:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v + st.reg[in.f]
+				continue
+			case opLshAddR:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] + v
+				continue
+			case opLshSubN:
+				st.reg[in.a] = st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e] - st.reg[in.f]
+				continue
+			case opLshSubL:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v - st.reg[in.f]
+				continue
+			case opLshSubR:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] - v
+				continue
+			case opLshMulN:
+				st.reg[in.a] = st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e] * st.reg[in.f]
+				continue
+			case opLshMulL:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v * st.reg[in.f]
+				continue
+			case opLshMulR:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] * v
+				continue
+			case opLshOrN:
+				st.reg[in.a] = st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e] | st.reg[in.f]
+				continue
+			case opLshOrL:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v | st.reg[in.f]
+				continue
+			case opLshOrR:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] | v
+				continue
+			case opLshAndN:
+				st.reg[in.a] = st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e] & st.reg[in.f]
+				continue
+			case opLshAndL:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v & st.reg[in.f]
+				continue
+			case opLshAndR:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] & v
+				continue
+			case opLshXorN:
+				st.reg[in.a] = st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e] ^ st.reg[in.f]
+				continue
+			case opLshXorL:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v ^ st.reg[in.f]
+				continue
+			case opLshXorR:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] ^ v
+				continue
+			case opLshLshN:
+				st.reg[in.a] = st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e] << (st.reg[in.f] & 63)
+				continue
+			case opLshLshL:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v << (st.reg[in.f] & 63)
+				continue
+			case opLshLshR:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] << (v & 63)
+				continue
+			case opLshRshN:
+				st.reg[in.a] = st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e] >> (st.reg[in.f] & 63)
+				continue
+			case opLshRshL:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v >> (st.reg[in.f] & 63)
+				continue
+			case opLshRshR:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] >> (v & 63)
+				continue
+			case opLshMovN:
+				st.reg[in.a] = st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opLshMovL:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v
+				continue
+			case opLshMovR:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opRshAddN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e] + st.reg[in.f]
+				continue
+			case opRshAddL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v + st.reg[in.f]
+				continue
+			case opRshAddR:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] + v
+				continue
+			case opRshSubN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e] - st.reg[in.f]
+				continue
+			case opRshSubL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v - st.reg[in.f]
+				continue
+			case opRshSubR:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] - v
+				continue
+			case opRshMulN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e] * st.reg[in.f]
+				continue
+			case opRshMulL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v * st.reg[in.f]
+				continue
+			case opRshMulR:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] * v
+				continue
+			case opRshOrN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e] | st.reg[in.f]
+				continue
+			case opRshOrL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v | st.reg[in.f]
+				continue
+			case opRshOrR:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] | v
+				continue
+			case opRshAndN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e] & st.reg[in.f]
+				continue
+			case opRshAndL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v & st.reg[in.f]
+				continue
+			case opRshAndR:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] & v
+				continue
+			case opRshXorN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e] ^ st.reg[in.f]
+				continue
+			case opRshXorL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v ^ st.reg[in.f]
+				continue
+			case opRshXorR:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] ^ v
+				continue
+			case opRshLshN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e] << (st.reg[in.f] & 63)
+				continue
+			case opRshLshL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v << (st.reg[in.f] & 63)
+				continue
+			case opRshLshR:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] << (v & 63)
+				continue
+			case opRshRshN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e] >> (st.reg[in.f] & 63)
+				continue
+			case opRshRshL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v >> (st.reg[in.f] & 63)
+				continue
+			case opRshRshR:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] >> (v & 63)
+				continue
+			case opRshMovN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opRshMovL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v
+				continue
+			case opRshMovR:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opMovAddN:
+				st.reg[in.a] = st.reg[in.b]
+				st.reg[in.d] = st.reg[in.e] + st.reg[in.f]
+				continue
+			case opMovAddL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = v + st.reg[in.f]
+				continue
+			case opMovAddR:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] + v
+				continue
+			case opMovSubN:
+				st.reg[in.a] = st.reg[in.b]
+				st.reg[in.d] = st.reg[in.e] - st.reg[in.f]
+				continue
+			case opMovSubL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = v - st.reg[in.f]
+				continue
+			case opMovSubR:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] - v
+				continue
+			case opMovMulN:
+				st.reg[in.a] = st.reg[in.b]
+				st.reg[in.d] = st.reg[in.e] * st.reg[in.f]
+				continue
+			case opMovMulL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = v * st.reg[in.f]
+				continue
+			case opMovMulR:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] * v
+				continue
+			case opMovOrN:
+				st.reg[in.a] = st.reg[in.b]
+				st.reg[in.d] = st.reg[in.e] | st.reg[in.f]
+				continue
+			case opMovOrL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = v | st.reg[in.f]
+				continue
+			case opMovOrR:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] | v
+				continue
+			case opMovAndN:
+				st.reg[in.a] = st.reg[in.b]
+				st.reg[in.d] = st.reg[in.e] & st.reg[in.f]
+				continue
+			case opMovAndL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = v & st.reg[in.f]
+				continue
+			case opMovAndR:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] & v
+				continue
+			case opMovXorN:
+				st.reg[in.a] = st.reg[in.b]
+				st.reg[in.d] = st.reg[in.e] ^ st.reg[in.f]
+				continue
+			case opMovXorL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = v ^ st.reg[in.f]
+				continue
+			case opMovXorR:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] ^ v
+				continue
+			case opMovLshN:
+				st.reg[in.a] = st.reg[in.b]
+				st.reg[in.d] = st.reg[in.e] << (st.reg[in.f] & 63)
+				continue
+			case opMovLshL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = v << (st.reg[in.f] & 63)
+				continue
+			case opMovLshR:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] << (v & 63)
+				continue
+			case opMovRshN:
+				st.reg[in.a] = st.reg[in.b]
+				st.reg[in.d] = st.reg[in.e] >> (st.reg[in.f] & 63)
+				continue
+			case opMovRshL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = v >> (st.reg[in.f] & 63)
+				continue
+			case opMovRshR:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] >> (v & 63)
+				continue
+			case opMovMovN:
+				st.reg[in.a] = st.reg[in.b]
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opMovMovL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = v
+				continue
+			case opMovMovR:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e]
+				continue
+			case opAdd32AddN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(st.reg[in.f]))
+				continue
+			case opAdd32AddL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) + uint32(st.reg[in.f]))
+				continue
+			case opAdd32AddR:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(v))
+				continue
+			case opAdd32SubN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(st.reg[in.f]))
+				continue
+			case opAdd32SubL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) - uint32(st.reg[in.f]))
+				continue
+			case opAdd32SubR:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(v))
+				continue
+			case opAdd32MulN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(st.reg[in.f]))
+				continue
+			case opAdd32MulL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) * uint32(st.reg[in.f]))
+				continue
+			case opAdd32MulR:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(v))
+				continue
+			case opAdd32OrN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(st.reg[in.f]))
+				continue
+			case opAdd32OrL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) | uint32(st.reg[in.f]))
+				continue
+			case opAdd32OrR:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(v))
+				continue
+			case opAdd32AndN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(st.reg[in.f]))
+				continue
+			case opAdd32AndL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) & uint32(st.reg[in.f]))
+				continue
+			case opAdd32AndR:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(v))
+				continue
+			case opAdd32XorN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(st.reg[in.f]))
+				continue
+			case opAdd32XorL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) ^ uint32(st.reg[in.f]))
+				continue
+			case opAdd32XorR:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(v))
+				continue
+			case opAdd32LshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opAdd32LshL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opAdd32LshR:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(v) & 31))
+				continue
+			case opAdd32RshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opAdd32RshL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opAdd32RshR:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(v) & 31))
+				continue
+			case opAdd32MovN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opAdd32MovL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v))
+				continue
+			case opAdd32MovR:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opSub32AddN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(st.reg[in.f]))
+				continue
+			case opSub32AddL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) + uint32(st.reg[in.f]))
+				continue
+			case opSub32AddR:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(v))
+				continue
+			case opSub32SubN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(st.reg[in.f]))
+				continue
+			case opSub32SubL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) - uint32(st.reg[in.f]))
+				continue
+			case opSub32SubR:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(v))
+				continue
+			case opSub32MulN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(st.reg[in.f]))
+				continue
+			case opSub32MulL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) * uint32(st.reg[in.f]))
+				continue
+			case opSub32MulR:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(v))
+				continue
+			case opSub32OrN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(st.reg[in.f]))
+				continue
+			case opSub32OrL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) | uint32(st.reg[in.f]))
+				continue
+			case opSub32OrR:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(v))
+				continue
+			case opSub32AndN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(st.reg[in.f]))
+				continue
+			case opSub32AndL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) & uint32(st.reg[in.f]))
+				continue
+			case opSub32AndR:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(v))
+				continue
+			case opSub32XorN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(st.reg[in.f]))
+				continue
+			case opSub32XorL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) ^ uint32(st.reg[in.f]))
+				continue
+			case opSub32XorR:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(v))
+				continue
+			case opSub32LshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opSub32LshL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opSub32LshR:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(v) & 31))
+				continue
+			case opSub32RshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opSub32RshL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opSub32RshR:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(v) & 31))
+				continue
+			case opSub32MovN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opSub32MovL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v))
+				continue
+			case opSub32MovR:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opMul32AddN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(st.reg[in.f]))
+				continue
+			case opMul32AddL:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) + uint32(st.reg[in.f]))
+				continue
+			case opMul32AddR:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(v))
+				continue
+			case opMul32SubN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(st.reg[in.f]))
+				continue
+			case opMul32SubL:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) - uint32(st.reg[in.f]))
+				continue
+			case opMul32SubR:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(v))
+				continue
+			case opMul32MulN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(st.reg[in.f]))
+				continue
+			case opMul32MulL:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) * uint32(st.reg[in.f]))
+				continue
+			case opMul32MulR:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(v))
+				continue
+			case opMul32OrN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(st.reg[in.f]))
+				continue
+			case opMul32OrL:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) | uint32(st.reg[in.f]))
+				continue
+			case opMul32OrR:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(v))
+				continue
+			case opMul32AndN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(st.reg[in.f]))
+				continue
+			case opMul32AndL:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) & uint32(st.reg[in.f]))
+				continue
+			case opMul32AndR:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(v))
+				continue
+			case opMul32XorN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(st.reg[in.f]))
+				continue
+			case opMul32XorL:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) ^ uint32(st.reg[in.f]))
+				continue
+			case opMul32XorR:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(v))
+				continue
+			case opMul32LshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opMul32LshL:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opMul32LshR:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(v) & 31))
+				continue
+			case opMul32RshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opMul32RshL:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opMul32RshR:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(v) & 31))
+				continue
+			case opMul32MovN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opMul32MovL:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v))
+				continue
+			case opMul32MovR:
+				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opOr32AddN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(st.reg[in.f]))
+				continue
+			case opOr32AddL:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) + uint32(st.reg[in.f]))
+				continue
+			case opOr32AddR:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(v))
+				continue
+			case opOr32SubN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(st.reg[in.f]))
+				continue
+			case opOr32SubL:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) - uint32(st.reg[in.f]))
+				continue
+			case opOr32SubR:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(v))
+				continue
+			case opOr32MulN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(st.reg[in.f]))
+				continue
+			case opOr32MulL:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) * uint32(st.reg[in.f]))
+				continue
+			case opOr32MulR:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(v))
+				continue
+			case opOr32OrN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(st.reg[in.f]))
+				continue
+			case opOr32OrL:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) | uint32(st.reg[in.f]))
+				continue
+			case opOr32OrR:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(v))
+				continue
+			case opOr32AndN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(st.reg[in.f]))
+				continue
+			case opOr32AndL:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) & uint32(st.reg[in.f]))
+				continue
+			case opOr32AndR:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(v))
+				continue
+			case opOr32XorN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(st.reg[in.f]))
+				continue
+			case opOr32XorL:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) ^ uint32(st.reg[in.f]))
+				continue
+			case opOr32XorR:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(v))
+				continue
+			case opOr32LshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opOr32LshL:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opOr32LshR:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(v) & 31))
+				continue
+			case opOr32RshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opOr32RshL:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opOr32RshR:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(v) & 31))
+				continue
+			case opOr32MovN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opOr32MovL:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v))
+				continue
+			case opOr32MovR:
+				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opAnd32AddN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(st.reg[in.f]))
+				continue
+			case opAnd32AddL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) + uint32(st.reg[in.f]))
+				continue
+			case opAnd32AddR:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(v))
+				continue
+			case opAnd32SubN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(st.reg[in.f]))
+				continue
+			case opAnd32SubL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) - uint32(st.reg[in.f]))
+				continue
+			case opAnd32SubR:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(v))
+				continue
+			case opAnd32MulN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(st.reg[in.f]))
+				continue
+			case opAnd32MulL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) * uint32(st.reg[in.f]))
+				continue
+			case opAnd32MulR:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(v))
+				continue
+			case opAnd32OrN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(st.reg[in.f]))
+				continue
+			case opAnd32OrL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) | uint32(st.reg[in.f]))
+				continue
+			case opAnd32OrR:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(v))
+				continue
+			case opAnd32AndN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(st.reg[in.f]))
+				continue
+			case opAnd32AndL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) & uint32(st.reg[in.f]))
+				continue
+			case opAnd32AndR:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(v))
+				continue
+			case opAnd32XorN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(st.reg[in.f]))
+				continue
+			case opAnd32XorL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) ^ uint32(st.reg[in.f]))
+				continue
+			case opAnd32XorR:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(v))
+				continue
+			case opAnd32LshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opAnd32LshL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opAnd32LshR:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(v) & 31))
+				continue
+			case opAnd32RshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opAnd32RshL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opAnd32RshR:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(v) & 31))
+				continue
+			case opAnd32MovN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opAnd32MovL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v))
+				continue
+			case opAnd32MovR:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opXor32AddN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(st.reg[in.f]))
+				continue
+			case opXor32AddL:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) + uint32(st.reg[in.f]))
+				continue
+			case opXor32AddR:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(v))
+				continue
+			case opXor32SubN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(st.reg[in.f]))
+				continue
+			case opXor32SubL:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) - uint32(st.reg[in.f]))
+				continue
+			case opXor32SubR:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(v))
+				continue
+			case opXor32MulN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(st.reg[in.f]))
+				continue
+			case opXor32MulL:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) * uint32(st.reg[in.f]))
+				continue
+			case opXor32MulR:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(v))
+				continue
+			case opXor32OrN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(st.reg[in.f]))
+				continue
+			case opXor32OrL:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) | uint32(st.reg[in.f]))
+				continue
+			case opXor32OrR:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(v))
+				continue
+			case opXor32AndN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(st.reg[in.f]))
+				continue
+			case opXor32AndL:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) & uint32(st.reg[in.f]))
+				continue
+			case opXor32AndR:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(v))
+				continue
+			case opXor32XorN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(st.reg[in.f]))
+				continue
+			case opXor32XorL:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) ^ uint32(st.reg[in.f]))
+				continue
+			case opXor32XorR:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(v))
+				continue
+			case opXor32LshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opXor32LshL:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opXor32LshR:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(v) & 31))
+				continue
+			case opXor32RshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opXor32RshL:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opXor32RshR:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(v) & 31))
+				continue
+			case opXor32MovN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opXor32MovL:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v))
+				continue
+			case opXor32MovR:
+				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opLsh32AddN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(st.reg[in.f]))
+				continue
+			case opLsh32AddL:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) + uint32(st.reg[in.f]))
+				continue
+			case opLsh32AddR:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(v))
+				continue
+			case opLsh32SubN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(st.reg[in.f]))
+				continue
+			case opLsh32SubL:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) - uint32(st.reg[in.f]))
+				continue
+			case opLsh32SubR:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(v))
+				continue
+			case opLsh32MulN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(st.reg[in.f]))
+				continue
+			case opLsh32MulL:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) * uint32(st.reg[in.f]))
+				continue
+			case opLsh32MulR:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(v))
+				continue
+			case opLsh32OrN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(st.reg[in.f]))
+				continue
+			case opLsh32OrL:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) | uint32(st.reg[in.f]))
+				continue
+			case opLsh32OrR:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(v))
+				continue
+			case opLsh32AndN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(st.reg[in.f]))
+				continue
+			case opLsh32AndL:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) & uint32(st.reg[in.f]))
+				continue
+			case opLsh32AndR:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(v))
+				continue
+			case opLsh32XorN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(st.reg[in.f]))
+				continue
+			case opLsh32XorL:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) ^ uint32(st.reg[in.f]))
+				continue
+			case opLsh32XorR:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(v))
+				continue
+			case opLsh32LshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opLsh32LshL:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opLsh32LshR:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(v) & 31))
+				continue
+			case opLsh32RshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opLsh32RshL:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opLsh32RshR:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(v) & 31))
+				continue
+			case opLsh32MovN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opLsh32MovL:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v))
+				continue
+			case opLsh32MovR:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opRsh32AddN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(st.reg[in.f]))
+				continue
+			case opRsh32AddL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) + uint32(st.reg[in.f]))
+				continue
+			case opRsh32AddR:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(v))
+				continue
+			case opRsh32SubN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(st.reg[in.f]))
+				continue
+			case opRsh32SubL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) - uint32(st.reg[in.f]))
+				continue
+			case opRsh32SubR:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(v))
+				continue
+			case opRsh32MulN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(st.reg[in.f]))
+				continue
+			case opRsh32MulL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) * uint32(st.reg[in.f]))
+				continue
+			case opRsh32MulR:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(v))
+				continue
+			case opRsh32OrN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(st.reg[in.f]))
+				continue
+			case opRsh32OrL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) | uint32(st.reg[in.f]))
+				continue
+			case opRsh32OrR:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(v))
+				continue
+			case opRsh32AndN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(st.reg[in.f]))
+				continue
+			case opRsh32AndL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) & uint32(st.reg[in.f]))
+				continue
+			case opRsh32AndR:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(v))
+				continue
+			case opRsh32XorN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(st.reg[in.f]))
+				continue
+			case opRsh32XorL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) ^ uint32(st.reg[in.f]))
+				continue
+			case opRsh32XorR:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(v))
+				continue
+			case opRsh32LshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opRsh32LshL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opRsh32LshR:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(v) & 31))
+				continue
+			case opRsh32RshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opRsh32RshL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opRsh32RshR:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(v) & 31))
+				continue
+			case opRsh32MovN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opRsh32MovL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v))
+				continue
+			case opRsh32MovR:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opMov32AddN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(st.reg[in.f]))
+				continue
+			case opMov32AddL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) + uint32(st.reg[in.f]))
+				continue
+			case opMov32AddR:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(v))
+				continue
+			case opMov32SubN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(st.reg[in.f]))
+				continue
+			case opMov32SubL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) - uint32(st.reg[in.f]))
+				continue
+			case opMov32SubR:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) - uint32(v))
+				continue
+			case opMov32MulN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(st.reg[in.f]))
+				continue
+			case opMov32MulL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) * uint32(st.reg[in.f]))
+				continue
+			case opMov32MulR:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) * uint32(v))
+				continue
+			case opMov32OrN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(st.reg[in.f]))
+				continue
+			case opMov32OrL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) | uint32(st.reg[in.f]))
+				continue
+			case opMov32OrR:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(v))
+				continue
+			case opMov32AndN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(st.reg[in.f]))
+				continue
+			case opMov32AndL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) & uint32(st.reg[in.f]))
+				continue
+			case opMov32AndR:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(v))
+				continue
+			case opMov32XorN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(st.reg[in.f]))
+				continue
+			case opMov32XorL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) ^ uint32(st.reg[in.f]))
+				continue
+			case opMov32XorR:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(v))
+				continue
+			case opMov32LshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opMov32LshL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opMov32LshR:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(v) & 31))
+				continue
+			case opMov32RshN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opMov32RshL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) >> (uint32(st.reg[in.f]) & 31))
+				continue
+			case opMov32RshR:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) >> (uint32(v) & 31))
+				continue
+			case opMov32MovN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opMov32MovL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v))
+				continue
+			case opMov32MovR:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
+				continue
+			case opAddJeqN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if st.reg[in.d] == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJeqL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if v == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJneN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if st.reg[in.d] != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJneL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if v != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJsetN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if st.reg[in.d]&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJsetL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if v&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJgtN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if st.reg[in.d] > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJgtL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if v > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJgeN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if st.reg[in.d] >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJgeL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if v >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJltN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if st.reg[in.d] < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJltL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if v < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJleN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if st.reg[in.d] <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJleL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if v <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJsgtN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if int64(st.reg[in.d]) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJsgtL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if int64(v) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJsgeN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if int64(st.reg[in.d]) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJsgeL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if int64(v) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJsltN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if int64(st.reg[in.d]) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJsltL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if int64(v) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJsleN:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if int64(st.reg[in.d]) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJsleL:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if int64(v) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJeq32N:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if uint32(st.reg[in.d]) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJeq32L:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJne32N:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if uint32(st.reg[in.d]) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJne32L:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJset32N:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if uint32(st.reg[in.d])&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJset32L:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v)&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJgt32N:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if uint32(st.reg[in.d]) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJgt32L:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJge32N:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if uint32(st.reg[in.d]) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJge32L:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJlt32N:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if uint32(st.reg[in.d]) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJlt32L:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJle32N:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if uint32(st.reg[in.d]) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJle32L:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJsgt32N:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if int32(st.reg[in.d]) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJsgt32L:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if int32(v) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJsge32N:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if int32(st.reg[in.d]) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJsge32L:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if int32(v) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJslt32N:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if int32(st.reg[in.d]) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJslt32L:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if int32(v) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJsle32N:
+				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
+				if int32(st.reg[in.d]) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAddJsle32L:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				if int32(v) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJeqN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if st.reg[in.d] == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJeqL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if v == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJneN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if st.reg[in.d] != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJneL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if v != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJsetN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if st.reg[in.d]&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJsetL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if v&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJgtN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if st.reg[in.d] > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJgtL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if v > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJgeN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if st.reg[in.d] >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJgeL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if v >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJltN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if st.reg[in.d] < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJltL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if v < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJleN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if st.reg[in.d] <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJleL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if v <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJsgtN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if int64(st.reg[in.d]) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJsgtL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if int64(v) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJsgeN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if int64(st.reg[in.d]) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJsgeL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if int64(v) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJsltN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if int64(st.reg[in.d]) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJsltL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if int64(v) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJsleN:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if int64(st.reg[in.d]) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJsleL:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if int64(v) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJeq32N:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if uint32(st.reg[in.d]) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJeq32L:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJne32N:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if uint32(st.reg[in.d]) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJne32L:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJset32N:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if uint32(st.reg[in.d])&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJset32L:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v)&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJgt32N:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if uint32(st.reg[in.d]) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJgt32L:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJge32N:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if uint32(st.reg[in.d]) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJge32L:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJlt32N:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if uint32(st.reg[in.d]) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJlt32L:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJle32N:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if uint32(st.reg[in.d]) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJle32L:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJsgt32N:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if int32(st.reg[in.d]) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJsgt32L:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if int32(v) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJsge32N:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if int32(st.reg[in.d]) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJsge32L:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if int32(v) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJslt32N:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if int32(st.reg[in.d]) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJslt32L:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if int32(v) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJsle32N:
+				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
+				if int32(st.reg[in.d]) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSubJsle32L:
+				v := st.reg[in.b] - st.reg[in.c]
+				st.reg[in.a] = v
+				if int32(v) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJeqN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if st.reg[in.d] == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJeqL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if v == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJneN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if st.reg[in.d] != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJneL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if v != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJsetN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if st.reg[in.d]&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJsetL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if v&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJgtN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if st.reg[in.d] > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJgtL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if v > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJgeN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if st.reg[in.d] >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJgeL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if v >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJltN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if st.reg[in.d] < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJltL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if v < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJleN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if st.reg[in.d] <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJleL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if v <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJsgtN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if int64(st.reg[in.d]) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJsgtL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if int64(v) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJsgeN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if int64(st.reg[in.d]) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJsgeL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if int64(v) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJsltN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if int64(st.reg[in.d]) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJsltL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if int64(v) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJsleN:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if int64(st.reg[in.d]) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJsleL:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if int64(v) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJeq32N:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if uint32(st.reg[in.d]) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJeq32L:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJne32N:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if uint32(st.reg[in.d]) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJne32L:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJset32N:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if uint32(st.reg[in.d])&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJset32L:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v)&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJgt32N:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if uint32(st.reg[in.d]) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJgt32L:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJge32N:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if uint32(st.reg[in.d]) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJge32L:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJlt32N:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if uint32(st.reg[in.d]) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJlt32L:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJle32N:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if uint32(st.reg[in.d]) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJle32L:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if uint32(v) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJsgt32N:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if int32(st.reg[in.d]) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJsgt32L:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if int32(v) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJsge32N:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if int32(st.reg[in.d]) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJsge32L:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if int32(v) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJslt32N:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if int32(st.reg[in.d]) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJslt32L:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if int32(v) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJsle32N:
+				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
+				if int32(st.reg[in.d]) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAndJsle32L:
+				v := st.reg[in.b] & st.reg[in.c]
+				st.reg[in.a] = v
+				if int32(v) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJeqN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if st.reg[in.d] == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJeqL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if v == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJneN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if st.reg[in.d] != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJneL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if v != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJsetN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if st.reg[in.d]&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJsetL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if v&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJgtN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if st.reg[in.d] > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJgtL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if v > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJgeN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if st.reg[in.d] >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJgeL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if v >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJltN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if st.reg[in.d] < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJltL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if v < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJleN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if st.reg[in.d] <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJleL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if v <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJsgtN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if int64(st.reg[in.d]) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJsgtL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if int64(v) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJsgeN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if int64(st.reg[in.d]) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJsgeL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if int64(v) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJsltN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if int64(st.reg[in.d]) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJsltL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if int64(v) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJsleN:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if int64(st.reg[in.d]) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJsleL:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if int64(v) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJeq32N:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if uint32(st.reg[in.d]) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJeq32L:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if uint32(v) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJne32N:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if uint32(st.reg[in.d]) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJne32L:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if uint32(v) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJset32N:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if uint32(st.reg[in.d])&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJset32L:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if uint32(v)&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJgt32N:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if uint32(st.reg[in.d]) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJgt32L:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if uint32(v) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJge32N:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if uint32(st.reg[in.d]) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJge32L:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if uint32(v) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJlt32N:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if uint32(st.reg[in.d]) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJlt32L:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if uint32(v) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJle32N:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if uint32(st.reg[in.d]) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJle32L:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if uint32(v) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJsgt32N:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if int32(st.reg[in.d]) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJsgt32L:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if int32(v) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJsge32N:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if int32(st.reg[in.d]) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJsge32L:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if int32(v) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJslt32N:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if int32(st.reg[in.d]) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJslt32L:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if int32(v) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJsle32N:
+				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
+				if int32(st.reg[in.d]) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRshJsle32L:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				if int32(v) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJeqN:
+				st.reg[in.a] = st.reg[in.b]
+				if st.reg[in.d] == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJeqL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if v == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJneN:
+				st.reg[in.a] = st.reg[in.b]
+				if st.reg[in.d] != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJneL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if v != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJsetN:
+				st.reg[in.a] = st.reg[in.b]
+				if st.reg[in.d]&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJsetL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if v&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJgtN:
+				st.reg[in.a] = st.reg[in.b]
+				if st.reg[in.d] > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJgtL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if v > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJgeN:
+				st.reg[in.a] = st.reg[in.b]
+				if st.reg[in.d] >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJgeL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if v >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJltN:
+				st.reg[in.a] = st.reg[in.b]
+				if st.reg[in.d] < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJltL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if v < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJleN:
+				st.reg[in.a] = st.reg[in.b]
+				if st.reg[in.d] <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJleL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if v <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJsgtN:
+				st.reg[in.a] = st.reg[in.b]
+				if int64(st.reg[in.d]) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJsgtL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if int64(v) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJsgeN:
+				st.reg[in.a] = st.reg[in.b]
+				if int64(st.reg[in.d]) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJsgeL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if int64(v) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJsltN:
+				st.reg[in.a] = st.reg[in.b]
+				if int64(st.reg[in.d]) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJsltL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if int64(v) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJsleN:
+				st.reg[in.a] = st.reg[in.b]
+				if int64(st.reg[in.d]) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJsleL:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if int64(v) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJeq32N:
+				st.reg[in.a] = st.reg[in.b]
+				if uint32(st.reg[in.d]) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJeq32L:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if uint32(v) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJne32N:
+				st.reg[in.a] = st.reg[in.b]
+				if uint32(st.reg[in.d]) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJne32L:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if uint32(v) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJset32N:
+				st.reg[in.a] = st.reg[in.b]
+				if uint32(st.reg[in.d])&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJset32L:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if uint32(v)&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJgt32N:
+				st.reg[in.a] = st.reg[in.b]
+				if uint32(st.reg[in.d]) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJgt32L:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if uint32(v) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJge32N:
+				st.reg[in.a] = st.reg[in.b]
+				if uint32(st.reg[in.d]) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJge32L:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if uint32(v) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJlt32N:
+				st.reg[in.a] = st.reg[in.b]
+				if uint32(st.reg[in.d]) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJlt32L:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if uint32(v) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJle32N:
+				st.reg[in.a] = st.reg[in.b]
+				if uint32(st.reg[in.d]) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJle32L:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if uint32(v) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJsgt32N:
+				st.reg[in.a] = st.reg[in.b]
+				if int32(st.reg[in.d]) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJsgt32L:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if int32(v) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJsge32N:
+				st.reg[in.a] = st.reg[in.b]
+				if int32(st.reg[in.d]) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJsge32L:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if int32(v) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJslt32N:
+				st.reg[in.a] = st.reg[in.b]
+				if int32(st.reg[in.d]) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJslt32L:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if int32(v) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJsle32N:
+				st.reg[in.a] = st.reg[in.b]
+				if int32(st.reg[in.d]) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMovJsle32L:
+				v := st.reg[in.b]
+				st.reg[in.a] = v
+				if int32(v) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JeqN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if st.reg[in.d] == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JeqL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JneN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if st.reg[in.d] != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JneL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JsetN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if st.reg[in.d]&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JsetL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JgtN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if st.reg[in.d] > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JgtL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JgeN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if st.reg[in.d] >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JgeL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JltN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if st.reg[in.d] < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JltL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JleN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if st.reg[in.d] <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JleL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JsgtN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if int64(st.reg[in.d]) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JsgtL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int64(v) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JsgeN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if int64(st.reg[in.d]) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JsgeL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int64(v) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JsltN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if int64(st.reg[in.d]) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JsltL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int64(v) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JsleN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if int64(st.reg[in.d]) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32JsleL:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int64(v) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jeq32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jeq32L:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jne32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jne32L:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jset32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d])&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jset32L:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v)&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jgt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jgt32L:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jge32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jge32L:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jlt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jlt32L:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jle32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jle32L:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jsgt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if int32(st.reg[in.d]) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jsgt32L:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int32(v) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jsge32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if int32(st.reg[in.d]) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jsge32L:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int32(v) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jslt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if int32(st.reg[in.d]) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jslt32L:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int32(v) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jsle32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				if int32(st.reg[in.d]) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAdd32Jsle32L:
+				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int32(v) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JeqN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if st.reg[in.d] == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JeqL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JneN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if st.reg[in.d] != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JneL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JsetN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if st.reg[in.d]&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JsetL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JgtN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if st.reg[in.d] > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JgtL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JgeN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if st.reg[in.d] >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JgeL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JltN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if st.reg[in.d] < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JltL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JleN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if st.reg[in.d] <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JleL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JsgtN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if int64(st.reg[in.d]) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JsgtL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int64(v) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JsgeN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if int64(st.reg[in.d]) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JsgeL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int64(v) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JsltN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if int64(st.reg[in.d]) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JsltL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int64(v) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JsleN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if int64(st.reg[in.d]) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32JsleL:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int64(v) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jeq32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jeq32L:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jne32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jne32L:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jset32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d])&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jset32L:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v)&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jgt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jgt32L:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jge32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jge32L:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jlt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jlt32L:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jle32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jle32L:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jsgt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if int32(st.reg[in.d]) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jsgt32L:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int32(v) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jsge32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if int32(st.reg[in.d]) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jsge32L:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int32(v) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jslt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if int32(st.reg[in.d]) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jslt32L:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int32(v) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jsle32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				if int32(st.reg[in.d]) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opSub32Jsle32L:
+				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int32(v) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JeqN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if st.reg[in.d] == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JeqL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JneN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if st.reg[in.d] != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JneL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JsetN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if st.reg[in.d]&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JsetL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JgtN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if st.reg[in.d] > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JgtL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JgeN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if st.reg[in.d] >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JgeL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JltN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if st.reg[in.d] < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JltL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JleN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if st.reg[in.d] <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JleL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if v <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JsgtN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if int64(st.reg[in.d]) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JsgtL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int64(v) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JsgeN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if int64(st.reg[in.d]) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JsgeL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int64(v) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JsltN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if int64(st.reg[in.d]) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JsltL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int64(v) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JsleN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if int64(st.reg[in.d]) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32JsleL:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int64(v) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jeq32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jeq32L:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jne32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jne32L:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jset32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d])&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jset32L:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v)&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jgt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jgt32L:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jge32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jge32L:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jlt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jlt32L:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jle32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if uint32(st.reg[in.d]) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jle32L:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if uint32(v) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jsgt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if int32(st.reg[in.d]) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jsgt32L:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int32(v) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jsge32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if int32(st.reg[in.d]) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jsge32L:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int32(v) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jslt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if int32(st.reg[in.d]) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jslt32L:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int32(v) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jsle32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				if int32(st.reg[in.d]) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opAnd32Jsle32L:
+				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
+				st.reg[in.a] = v
+				if int32(v) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JeqN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if st.reg[in.d] == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JeqL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if v == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JneN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if st.reg[in.d] != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JneL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if v != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JsetN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if st.reg[in.d]&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JsetL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if v&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JgtN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if st.reg[in.d] > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JgtL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if v > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JgeN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if st.reg[in.d] >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JgeL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if v >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JltN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if st.reg[in.d] < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JltL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if v < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JleN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if st.reg[in.d] <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JleL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if v <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JsgtN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if int64(st.reg[in.d]) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JsgtL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if int64(v) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JsgeN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if int64(st.reg[in.d]) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JsgeL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if int64(v) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JsltN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if int64(st.reg[in.d]) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JsltL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if int64(v) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JsleN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if int64(st.reg[in.d]) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32JsleL:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if int64(v) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jeq32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if uint32(st.reg[in.d]) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jeq32L:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if uint32(v) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jne32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if uint32(st.reg[in.d]) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jne32L:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if uint32(v) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jset32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if uint32(st.reg[in.d])&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jset32L:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if uint32(v)&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jgt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if uint32(st.reg[in.d]) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jgt32L:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if uint32(v) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jge32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if uint32(st.reg[in.d]) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jge32L:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if uint32(v) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jlt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if uint32(st.reg[in.d]) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jlt32L:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if uint32(v) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jle32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if uint32(st.reg[in.d]) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jle32L:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if uint32(v) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jsgt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if int32(st.reg[in.d]) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jsgt32L:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if int32(v) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jsge32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if int32(st.reg[in.d]) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jsge32L:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if int32(v) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jslt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if int32(st.reg[in.d]) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jslt32L:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if int32(v) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jsle32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				if int32(st.reg[in.d]) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opRsh32Jsle32L:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				if int32(v) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JeqN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if st.reg[in.d] == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JeqL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if v == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JneN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if st.reg[in.d] != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JneL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if v != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JsetN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if st.reg[in.d]&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JsetL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if v&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JgtN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if st.reg[in.d] > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JgtL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if v > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JgeN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if st.reg[in.d] >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JgeL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if v >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JltN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if st.reg[in.d] < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JltL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if v < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JleN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if st.reg[in.d] <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JleL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if v <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JsgtN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if int64(st.reg[in.d]) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JsgtL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if int64(v) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JsgeN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if int64(st.reg[in.d]) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JsgeL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if int64(v) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JsltN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if int64(st.reg[in.d]) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JsltL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if int64(v) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JsleN:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if int64(st.reg[in.d]) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32JsleL:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if int64(v) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jeq32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if uint32(st.reg[in.d]) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jeq32L:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if uint32(v) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jne32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if uint32(st.reg[in.d]) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jne32L:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if uint32(v) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jset32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if uint32(st.reg[in.d])&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jset32L:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if uint32(v)&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jgt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if uint32(st.reg[in.d]) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jgt32L:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if uint32(v) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jge32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if uint32(st.reg[in.d]) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jge32L:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if uint32(v) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jlt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if uint32(st.reg[in.d]) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jlt32L:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if uint32(v) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jle32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if uint32(st.reg[in.d]) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jle32L:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if uint32(v) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jsgt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if int32(st.reg[in.d]) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jsgt32L:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if int32(v) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jsge32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if int32(st.reg[in.d]) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jsge32L:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if int32(v) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jslt32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if int32(st.reg[in.d]) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jslt32L:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if int32(v) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jsle32N:
+				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
+				if int32(st.reg[in.d]) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opMov32Jsle32L:
+				v := uint64(uint32(st.reg[in.b]))
+				st.reg[in.a] = v
+				if int32(v) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opJeqElse:
+				if st.reg[in.d] == st.reg[in.e] {
+					break
+				}
+				st.acc--
+				continue
+			case opJneElse:
+				if st.reg[in.d] != st.reg[in.e] {
+					break
+				}
+				st.acc--
+				continue
+			case opJsetElse:
+				if st.reg[in.d]&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc--
+				continue
+			case opJgtElse:
+				if st.reg[in.d] > st.reg[in.e] {
+					break
+				}
+				st.acc--
+				continue
+			case opJgeElse:
+				if st.reg[in.d] >= st.reg[in.e] {
+					break
+				}
+				st.acc--
+				continue
+			case opJltElse:
+				if st.reg[in.d] < st.reg[in.e] {
+					break
+				}
+				st.acc--
+				continue
+			case opJleElse:
+				if st.reg[in.d] <= st.reg[in.e] {
+					break
+				}
+				st.acc--
+				continue
+			case opJsgtElse:
+				if int64(st.reg[in.d]) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc--
+				continue
+			case opJsgeElse:
+				if int64(st.reg[in.d]) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc--
+				continue
+			case opJsltElse:
+				if int64(st.reg[in.d]) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc--
+				continue
+			case opJsleElse:
+				if int64(st.reg[in.d]) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc--
+				continue
+			case opJeq32Else:
+				if uint32(st.reg[in.d]) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc--
+				continue
+			case opJne32Else:
+				if uint32(st.reg[in.d]) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc--
+				continue
+			case opJset32Else:
+				if uint32(st.reg[in.d])&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc--
+				continue
+			case opJgt32Else:
+				if uint32(st.reg[in.d]) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc--
+				continue
+			case opJge32Else:
+				if uint32(st.reg[in.d]) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc--
+				continue
+			case opJlt32Else:
+				if uint32(st.reg[in.d]) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc--
+				continue
+			case opJle32Else:
+				if uint32(st.reg[in.d]) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc--
+				continue
+			case opJsgt32Else:
+				if int32(st.reg[in.d]) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc--
+				continue
+			case opJsge32Else:
+				if int32(st.reg[in.d]) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc--
+				continue
+			case opJslt32Else:
+				if int32(st.reg[in.d]) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc--
+				continue
+			case opJsle32Else:
+				if int32(st.reg[in.d]) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc--
+				continue
+			case opLoad8AddL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = v + st.reg[in.f]
+				continue
+			case opLoad8AddR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] + v
+				continue
+			case opLoad8OrL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = v | st.reg[in.f]
+				continue
+			case opLoad8OrR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] | v
+				continue
+			case opLoad8AndL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = v & st.reg[in.f]
+				continue
+			case opLoad8AndR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] & v
+				continue
+			case opLoad8XorL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = v ^ st.reg[in.f]
+				continue
+			case opLoad8XorR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] ^ v
+				continue
+			case opLoad8LshL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = v << (st.reg[in.f] & 63)
+				continue
+			case opLoad8LshR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] << (v & 63)
+				continue
+			case opLoad8Add32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) + uint32(st.reg[in.f]))
+				continue
+			case opLoad8Add32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(v))
+				continue
+			case opLoad8Or32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) | uint32(st.reg[in.f]))
+				continue
+			case opLoad8Or32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(v))
+				continue
+			case opLoad8And32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) & uint32(st.reg[in.f]))
+				continue
+			case opLoad8And32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(v))
+				continue
+			case opLoad8Xor32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) ^ uint32(st.reg[in.f]))
+				continue
+			case opLoad8Xor32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(v))
+				continue
+			case opLoad8Lsh32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opLoad8Lsh32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(v) & 31))
+				continue
+			case opLoad16AddL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = v + st.reg[in.f]
+				continue
+			case opLoad16AddR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] + v
+				continue
+			case opLoad16OrL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = v | st.reg[in.f]
+				continue
+			case opLoad16OrR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] | v
+				continue
+			case opLoad16AndL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = v & st.reg[in.f]
+				continue
+			case opLoad16AndR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] & v
+				continue
+			case opLoad16XorL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = v ^ st.reg[in.f]
+				continue
+			case opLoad16XorR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] ^ v
+				continue
+			case opLoad16LshL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = v << (st.reg[in.f] & 63)
+				continue
+			case opLoad16LshR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] << (v & 63)
+				continue
+			case opLoad16Add32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) + uint32(st.reg[in.f]))
+				continue
+			case opLoad16Add32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(v))
+				continue
+			case opLoad16Or32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) | uint32(st.reg[in.f]))
+				continue
+			case opLoad16Or32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(v))
+				continue
+			case opLoad16And32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) & uint32(st.reg[in.f]))
+				continue
+			case opLoad16And32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(v))
+				continue
+			case opLoad16Xor32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) ^ uint32(st.reg[in.f]))
+				continue
+			case opLoad16Xor32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(v))
+				continue
+			case opLoad16Lsh32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opLoad16Lsh32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(v) & 31))
+				continue
+			case opLoad32AddL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = v + st.reg[in.f]
+				continue
+			case opLoad32AddR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] + v
+				continue
+			case opLoad32OrL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = v | st.reg[in.f]
+				continue
+			case opLoad32OrR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] | v
+				continue
+			case opLoad32AndL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = v & st.reg[in.f]
+				continue
+			case opLoad32AndR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] & v
+				continue
+			case opLoad32XorL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = v ^ st.reg[in.f]
+				continue
+			case opLoad32XorR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] ^ v
+				continue
+			case opLoad32LshL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = v << (st.reg[in.f] & 63)
+				continue
+			case opLoad32LshR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] << (v & 63)
+				continue
+			case opLoad32Add32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) + uint32(st.reg[in.f]))
+				continue
+			case opLoad32Add32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(v))
+				continue
+			case opLoad32Or32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) | uint32(st.reg[in.f]))
+				continue
+			case opLoad32Or32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(v))
+				continue
+			case opLoad32And32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) & uint32(st.reg[in.f]))
+				continue
+			case opLoad32And32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(v))
+				continue
+			case opLoad32Xor32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) ^ uint32(st.reg[in.f]))
+				continue
+			case opLoad32Xor32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(v))
+				continue
+			case opLoad32Lsh32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opLoad32Lsh32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(v) & 31))
+				continue
+			case opLoad64AddL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = v + st.reg[in.f]
+				continue
+			case opLoad64AddR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] + v
+				continue
+			case opLoad64OrL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = v | st.reg[in.f]
+				continue
+			case opLoad64OrR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] | v
+				continue
+			case opLoad64AndL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = v & st.reg[in.f]
+				continue
+			case opLoad64AndR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] & v
+				continue
+			case opLoad64XorL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = v ^ st.reg[in.f]
+				continue
+			case opLoad64XorR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] ^ v
+				continue
+			case opLoad64LshL:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = v << (st.reg[in.f] & 63)
+				continue
+			case opLoad64LshR:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = st.reg[in.e] << (v & 63)
+				continue
+			case opLoad64Add32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) + uint32(st.reg[in.f]))
+				continue
+			case opLoad64Add32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(v))
+				continue
+			case opLoad64Or32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) | uint32(st.reg[in.f]))
+				continue
+			case opLoad64Or32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) | uint32(v))
+				continue
+			case opLoad64And32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) & uint32(st.reg[in.f]))
+				continue
+			case opLoad64And32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) & uint32(v))
+				continue
+			case opLoad64Xor32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) ^ uint32(st.reg[in.f]))
+				continue
+			case opLoad64Xor32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) ^ uint32(v))
+				continue
+			case opLoad64Lsh32L:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(v) << (uint32(st.reg[in.f]) & 31))
+				continue
+			case opLoad64Lsh32R:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				st.reg[in.d] = uint64(uint32(st.reg[in.e]) << (uint32(v) & 31))
+				continue
+			case opAddLoad8:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				i := int(v + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap2(pc, uint64(i), 1, vm.PermRead)
+				}
+				st.reg[in.d] = uint64(b[i])
+				continue
+			case opAddLoad16:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				i := int(v + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap2(pc, uint64(i), 2, vm.PermRead)
+				}
+				st.reg[in.d] = uint64(b[i]) | uint64(b[i+1])<<8
+				continue
+			case opAddLoad32:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				i := int(v + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap2(pc, uint64(i), 4, vm.PermRead)
+				}
+				st.reg[in.d] = uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				continue
+			case opAddLoad64:
+				v := st.reg[in.b] + st.reg[in.c]
+				st.reg[in.a] = v
+				i := int(v + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap2(pc, uint64(i), 8, vm.PermRead)
+				}
+				st.reg[in.d] = uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				continue
+			case opLoadLoad8:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				st.reg[in.a] = uint64(b[i])
+				i2 := int(st.reg[in.e] + uint64(int64(in.delta)))
+				b2, perm2 := st.buf, st.perm
+				if uint(i2) >= uint(len(b2)) || uint(i2) >= uint(len(perm2)) || perm2[i2]&vm.PermRead == 0 {
+					return st.memoryTrap2(pc, uint64(i2), 1, vm.PermRead)
+				}
+				st.reg[in.d] = uint64(b2[i2])
+				continue
+			case opLoadLoad16:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				st.reg[in.a] = uint64(b[i]) | uint64(b[i+1])<<8
+				i2 := int(st.reg[in.e] + uint64(int64(in.delta)))
+				b2, perm2 := st.buf, st.perm
+				if i2 < 0 || i2 >= len(b2)-1 || i2 >= len(perm2)-1 || perm2[i2]&perm2[i2+1]&vm.PermRead == 0 {
+					return st.memoryTrap2(pc, uint64(i2), 2, vm.PermRead)
+				}
+				st.reg[in.d] = uint64(b2[i2]) | uint64(b2[i2+1])<<8
+				continue
+			case opLoadLoad32:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				st.reg[in.a] = uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				i2 := int(st.reg[in.e] + uint64(int64(in.delta)))
+				b2, perm2 := st.buf, st.perm
+				if i2 < 0 || i2 >= len(b2)-3 || i2 >= len(perm2)-3 || perm2[i2]&perm2[i2+3]&vm.PermRead == 0 {
+					return st.memoryTrap2(pc, uint64(i2), 4, vm.PermRead)
+				}
+				st.reg[in.d] = uint64(b2[i2]) | uint64(b2[i2+1])<<8 | uint64(b2[i2+2])<<16 | uint64(b2[i2+3])<<24
+				continue
+			case opLoadLoad64:
+				i := int(st.reg[in.b] + uint64(int64(in.off)))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				st.reg[in.a] = uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				i2 := int(st.reg[in.e] + uint64(int64(in.delta)))
+				b2, perm2 := st.buf, st.perm
+				if i2 < 0 || i2 >= len(b2)-7 || i2 >= len(perm2)-7 || perm2[i2]&perm2[i2+7]&vm.PermRead == 0 {
+					return st.memoryTrap2(pc, uint64(i2), 8, vm.PermRead)
+				}
+				st.reg[in.d] = uint64(b2[i2]) | uint64(b2[i2+1])<<8 | uint64(b2[i2+2])<<16 | uint64(b2[i2+3])<<24 | uint64(b2[i2+4])<<32 | uint64(b2[i2+5])<<40 | uint64(b2[i2+6])<<48 | uint64(b2[i2+7])<<56
+				continue
+			case opLshRshOr64D:
+				v := st.reg[in.b] << (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v | st.reg[in.e]>>(st.reg[in.f]&63)
+				continue
+			case opLshRshOr64A:
+				v, w := st.reg[in.b]<<(st.reg[in.c]&63), st.reg[in.e]>>(st.reg[in.f]&63)
+				st.reg[in.a] = v | w
+				st.reg[in.d] = w
+				continue
+			case opRshLshOr64D:
+				v := st.reg[in.b] >> (st.reg[in.c] & 63)
+				st.reg[in.a] = v
+				st.reg[in.d] = v | st.reg[in.e]<<(st.reg[in.f]&63)
+				continue
+			case opRshLshOr64A:
+				v, w := st.reg[in.b]>>(st.reg[in.c]&63), st.reg[in.e]<<(st.reg[in.f]&63)
+				st.reg[in.a] = v | w
+				st.reg[in.d] = w
+				continue
+			case opLshRshOr32D:
+				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = v | uint64(uint32(st.reg[in.e])>>(uint32(st.reg[in.f])&31))
+				continue
+			case opLshRshOr32A:
+				v, w := uint64(uint32(st.reg[in.b])<<(uint32(st.reg[in.c])&31)), uint64(uint32(st.reg[in.e])>>(uint32(st.reg[in.f])&31))
+				st.reg[in.a] = v | w
+				st.reg[in.d] = w
+				continue
+			case opRshLshOr32D:
+				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
+				st.reg[in.a] = v
+				st.reg[in.d] = v | uint64(uint32(st.reg[in.e])<<(uint32(st.reg[in.f])&31))
+				continue
+			case opRshLshOr32A:
+				v, w := uint64(uint32(st.reg[in.b])>>(uint32(st.reg[in.c])&31)), uint64(uint32(st.reg[in.e])<<(uint32(st.reg[in.f])&31))
+				st.reg[in.a] = v | w
+				st.reg[in.d] = w
 				continue
 
 			}
 			// A jump is taken.
 			pc = int(in.off)
-			acc += int64(in.delta)
-			if acc > lim {
-				st.pc, st.acc = pc, acc
+			st.acc += int64(in.delta)
+			if st.acc > st.lim {
+				st.pc = pc
 				st.nearEnd()
 				continue outer
 			}

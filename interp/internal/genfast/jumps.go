@@ -50,7 +50,7 @@ func (c cond) opName(width int) string {
 func (g *gen) jumps() {
 	for _, width := range []int{64, 32} {
 		for _, c := range conds {
-			g.add(c.opName(width), "if %s {\nbreak\n}\ncontinue", c.test(width, "r[in.d]", "r[in.e]"))
+			g.add(c.opName(width), "if %s {\nbreak\n}\ncontinue", c.test(width, "st.reg[in.d]", "st.reg[in.e]"))
 		}
 	}
 	g.add("opJa", "break")
@@ -63,41 +63,37 @@ func (g *gen) jumps() {
 
 // control writes calls, exits and the counting of instructions.
 func (g *gen) control() {
-	g.add("opCount", `if acc+int64(in.off) >= st.limit {
-		st.acc = acc
-		return st.trap(budgetTrap(st.m), st.list.from[pc-1].fault)
+	g.add("opCount", `if st.acc+int64(in.off) >= st.limit {
+		return st.trapBefore(pc, budgetTrap)
 	}
 	continue`)
-	g.add("opCallHelper", `st.pc, st.acc = pc, acc
+	g.add("opCallHelper", `st.pc = pc
 	h := st.prog.helpers[in.delta]
 	if t := st.callHelper(in.off, h); t != nil {
 		return t
 	}
 	continue outer`)
-	g.add("opCallX", `st.pc, st.acc = pc, acc
-	if t := st.callX(r[in.b], in.b); t != nil {
+	g.add("opCallX", `st.pc = pc
+	if t := st.callX(st.reg[in.b], in.b); t != nil {
 		return t
 	}
 	continue outer`)
-	g.add("opLdAbs", `st.pc, st.acc = pc, acc
-	leave, t := st.loadPacket(in, r[in.b])
+	g.add("opLdAbs", `st.pc = pc
+	leave, t := st.loadPacket(in, st.reg[in.b])
 	if t != nil {
 		return t
 	}
-	if !leave {
-		continue
-	}
-	if st.leave(pc) {
+	if leave && st.leave() {
 		return nil
 	}
 	continue outer`)
 	g.add("opCall", `depth := st.m.Depth
 	if depth >= vm.MaxFrames {
-		st.acc = acc
-		return st.trap(depthTrap(), st.list.from[pc-1].fault)
+		return st.trapBefore(pc, fullStack)
 	}
 	c := &st.callers[depth]
 	c.prog, c.list, c.pc, c.pos = st.prog, st.list, pc, int64(st.prog.pos[st.list.from[pc].slot])
+	r := &st.reg
 	c.r6, c.r7, c.r8, c.r9, c.fp = r[6], r[7], r[8], r[9], r[10]
 	c.mayGoto = st.mayGoto
 	st.mayGoto = mayGotoLimit
@@ -105,35 +101,33 @@ func (g *gen) control() {
 	top := st.m.FrameTop(depth)
 	r[10] = top
 	if reach := uint64(in.b) | uint64(in.c)<<8; reach != 0 {
-		clear(buf[top-reach:top])
+		st.clearStack(in, top, reach)
+		continue outer
 	}
 	break`)
 	g.add("opExit", `depth := st.m.Depth
 	if depth == st.floor {
-		st.acc = acc
-		st.spend(st.list.from[pc-1].slot+1)
+		st.spend(st.list.from[pc-1].fault + 1)
 		return nil
 	}
 	depth--
 	c := &st.callers[depth]
 	st.m.Depth = depth
+	r := &st.reg
 	r[6], r[7], r[8], r[9], r[10] = c.r6, c.r7, c.r8, c.r9, c.fp
 	r[1], r[2], r[3], r[4], r[5] = vm.Poison+1, vm.Poison+2, vm.Poison+3, vm.Poison+4, vm.Poison+5
 	st.mayGoto = c.mayGoto
-	acc += int64(in.off) // now the instructions executed
+	st.acc += int64(in.off) // now the instructions executed
 	if c.list != st.list {
-		st.returnTo(c, acc)
+		st.returnTo(c, st.acc)
 		continue outer
 	}
-	acc -= c.pos
+	st.acc -= c.pos
 	pc = c.pc
-	if acc > lim {
-		st.pc, st.acc = pc, acc
+	if st.acc > st.lim {
+		st.pc = pc
 		st.nearEnd()
 		continue outer
 	}
 	continue`)
 }
-
-// joined writes the records that stand for several instructions.
-func (g *gen) joined() {}

@@ -45,81 +45,97 @@ func (o op) opName(width int) string {
 func (g *gen) single() {
 	for _, width := range []int{64, 32} {
 		for _, o := range arithmetic {
-			g.add(o.opName(width), "r[in.a] = %s\ncontinue", o.calc(width, "r[in.b]", "r[in.c]"))
+			g.add(o.opName(width), "st.reg[in.a] = %s\ncontinue", o.calc(width, "st.reg[in.b]", "st.reg[in.c]"))
 		}
 	}
 	for _, u := range []struct{ name, expr string }{
-		{"opMov", "r[in.b]"},
-		{"opMov32", "uint64(uint32(r[in.b]))"},
-		{"opNeg", "-r[in.b]"},
-		{"opNeg32", "uint64(-uint32(r[in.b]))"},
-		{"opSext8", "uint64(int64(int8(r[in.b])))"},
-		{"opSext16", "uint64(int64(int16(r[in.b])))"},
-		{"opSext32", "uint64(int64(int32(r[in.b])))"},
-		{"opSext8w", "uint64(uint32(int32(int8(r[in.b]))))"},
-		{"opSext16w", "uint64(uint32(int32(int16(r[in.b]))))"},
-		{"opZext16", "uint64(uint16(r[in.b]))"},
-		{"opSwap16", "uint64(bits.ReverseBytes16(uint16(r[in.b])))"},
-		{"opSwap32", "uint64(bits.ReverseBytes32(uint32(r[in.b])))"},
-		{"opSwap64", "bits.ReverseBytes64(r[in.b])"},
+		{"opMov", "st.reg[in.b]"},
+		{"opMov32", "uint64(uint32(st.reg[in.b]))"},
+		{"opNeg", "-st.reg[in.b]"},
+		{"opNeg32", "uint64(-uint32(st.reg[in.b]))"},
+		{"opSext8", "uint64(int64(int8(st.reg[in.b])))"},
+		{"opSext16", "uint64(int64(int16(st.reg[in.b])))"},
+		{"opSext32", "uint64(int64(int32(st.reg[in.b])))"},
+		{"opSext8w", "uint64(uint32(int32(int8(st.reg[in.b]))))"},
+		{"opSext16w", "uint64(uint32(int32(int16(st.reg[in.b]))))"},
+		{"opZext16", "uint64(uint16(st.reg[in.b]))"},
+		{"opSwap16", "uint64(bits.ReverseBytes16(uint16(st.reg[in.b])))"},
+		{"opSwap32", "uint64(bits.ReverseBytes32(uint32(st.reg[in.b])))"},
+		{"opSwap64", "bits.ReverseBytes64(st.reg[in.b])"},
 		{"opConst", "uint64(uint32(in.off)) | uint64(uint32(in.delta))<<32"},
 	} {
-		g.add(u.name, "r[in.a] = %s\ncontinue", u.expr)
+		g.add(u.name, "st.reg[in.a] = %s\ncontinue", u.expr)
 	}
 }
 
-// access is a memory width.
-type access struct {
-	bytes int
-	get   string // expression that reads from %s, a slice of the arena
-	put   string // statement that writes %[2]s to %[1]s
-}
-
-var accesses = []access{
-	{1, "uint64(%s[0])", "%s[0] = byte(%s)"},
-	{2, "uint64(binary.LittleEndian.Uint16(%s))", "binary.LittleEndian.PutUint16(%s, uint16(%s))"},
-	{4, "uint64(binary.LittleEndian.Uint32(%s))", "binary.LittleEndian.PutUint32(%s, uint32(%s))"},
-	{8, "binary.LittleEndian.Uint64(%s)", "binary.LittleEndian.PutUint64(%s, %s)"},
-}
+// access is a memory width. Bytes are taken one by one, which the compiler turns into
+// one load or store without a further check; slicing would cost more.
+type access int
 
 // check returns the code that refuses an access: addr is an expression, n
 // distinguishes the variables, trap is the method for the error.
-func check(n, addr string, bytes int, perm, trap string) string {
-	end := fmt.Sprintf("addr%s + %d", n, bytes-1)
-	if bytes == 1 {
-		return fmt.Sprintf(`addr%[1]s := %[2]s
-	if addr%[1]s >= uint64(len(buf)) || perm[addr%[1]s]&%[3]s == 0 {
-		return st.%[4]s(pc, acc, addr%[1]s, 1, %[3]s)
+func (a access) check(n, addr, perm, trap string) string {
+	if a == 1 {
+		return fmt.Sprintf(`i%[1]s := int(%[2]s)
+	b%[1]s, perm%[1]s := st.buf, st.perm
+	if uint(i%[1]s) >= uint(len(b%[1]s)) || uint(i%[1]s) >= uint(len(perm%[1]s)) || perm%[1]s[i%[1]s]&%[3]s == 0 {
+		return st.%[4]s(pc, uint64(i%[1]s), 1, %[3]s)
 	}
 	`, n, addr, perm, trap)
 	}
-	return fmt.Sprintf(`addr%[1]s := %[2]s
-	end%[1]s := %[3]s
-	if addr%[1]s >= uint64(len(buf)) || end%[1]s >= uint64(len(buf)) || perm[addr%[1]s]&perm[end%[1]s]&%[4]s == 0 {
-		return st.%[5]s(pc, acc, addr%[1]s, %[6]d, %[4]s)
+	return fmt.Sprintf(`i%[1]s := int(%[2]s)
+	b%[1]s, perm%[1]s := st.buf, st.perm
+	if i%[1]s < 0 || i%[1]s >= len(b%[1]s)-%[3]d || i%[1]s >= len(perm%[1]s)-%[3]d || perm%[1]s[i%[1]s]&perm%[1]s[i%[1]s+%[3]d]&%[4]s == 0 {
+		return st.%[5]s(pc, uint64(i%[1]s), %[6]d, %[4]s)
 	}
-	`, n, addr, end, perm, trap, bytes)
+	`, n, addr, int(a)-1, perm, trap, int(a))
+}
+
+// get is the expression that reads the bytes that check has allowed.
+func (a access) get(n string) string {
+	s := fmt.Sprintf("uint64(b%[1]s[i%[1]s])", n)
+	for k := 1; k < int(a); k++ {
+		s += fmt.Sprintf(" | uint64(b%[1]s[i%[1]s+%[2]d])<<%[3]d", n, k, 8*k)
+	}
+	return s
+}
+
+// put is the statement that writes v to them.
+func (a access) put(n, v string) string {
+	s := fmt.Sprintf("v%s := %s\n", n, v)
+	for k := range int(a) {
+		s += fmt.Sprintf("b%[1]s[i%[1]s+%[2]d] = byte(v%[1]s>>%[3]d)\n", n, k, 8*k)
+	}
+	return s
+}
+
+var accesses = []access{1, 2, 4, 8}
+
+// frame returns the code that bounds an access through R10, which the compiler has
+// seen to stay in the frame.
+func (a access) frame(addr string) string {
+	return fmt.Sprintf("b := st.buf\ni := int(%s)\nif i < 0 || i >= len(b)-%d {\nreturn st.memoryTrap(pc, uint64(i), %d, vm.PermRead)\n}\n", addr, int(a)-1, int(a))
 }
 
 // memory writes loads (a = *(b + off)) and stores (*(a + off) = b). The forms for
 // R10 need no check: the compiler has seen that they stay in the frame.
 func (g *gen) memory() {
 	for _, m := range accesses {
-		size := m.bytes * 8
-		addrB, addrA := "r[in.b] + uint64(int64(in.off))", "r[in.a] + uint64(int64(in.off))"
-		load := check("", addrB, m.bytes, "vm.PermRead", "memoryTrap")
-		g.add(fmt.Sprintf("opLoad%d", size), "%sr[in.a] = %s\ncontinue", load, fmt.Sprintf(m.get, "buf[addr:]"))
+		size := int(m) * 8
+		addrB, addrA := "st.reg[in.b] + uint64(int64(in.off))", "st.reg[in.a] + uint64(int64(in.off))"
+		load := m.check("", addrB, "vm.PermRead", "memoryTrap")
+		g.add(fmt.Sprintf("opLoad%d", size), "%sst.reg[in.a] = %s\ncontinue", load, m.get(""))
 		if size < 64 {
-			g.add(fmt.Sprintf("opLoadSx%d", size), "%sr[in.a] = uint64(int64(int%d(%s)))\ncontinue", load, size, fmt.Sprintf(m.get, "buf[addr:]"))
+			g.add(fmt.Sprintf("opLoadSx%d", size), "%sst.reg[in.a] = uint64(int64(int%d(%s)))\ncontinue", load, size, m.get(""))
 		}
-		store := check("", addrA, m.bytes, "vm.PermWrite", "memoryTrap")
-		g.add(fmt.Sprintf("opStore%d", size), "%s%s\ncontinue", store, fmt.Sprintf(m.put, "buf[addr:]", "r[in.b]"))
-		g.add(fmt.Sprintf("opLoadFP%d", size), "r[in.a] = %s\ncontinue", fmt.Sprintf(m.get, "buf["+addrB+":]"))
-		g.add(fmt.Sprintf("opStoreFP%d", size), "%s\ncontinue", fmt.Sprintf(m.put, "buf["+addrA+":]", "r[in.b]"))
+		store := m.check("", addrA, "vm.PermWrite", "memoryTrap")
+		g.add(fmt.Sprintf("opStore%d", size), "%s%scontinue", store, m.put("", "st.reg[in.b]"))
+		g.add(fmt.Sprintf("opLoadFP%d", size), "%sst.reg[in.a] = %s\ncontinue", m.frame(addrB), m.get(""))
+		g.add(fmt.Sprintf("opStoreFP%d", size), "%s%scontinue", m.frame(addrA), m.put("", "st.reg[in.b]"))
 	}
-	g.add("opAtomic", `st.pc, st.acc = pc, acc
+	g.add("opAtomic", `st.pc = pc
 	if t := st.atomic(in); t != nil {
 		return t
 	}
-	continue`)
+	continue outer`)
 }
