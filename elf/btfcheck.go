@@ -149,7 +149,7 @@ func (o *objectBTF) checkTypes(types []byte, b *budget) (*typeGraph, error) {
 	le := binary.LittleEndian
 	g := &typeGraph{first: []int32{0, 0}}
 	tags := make(map[uint32][]uint32)
-	nameBytes, members := int64(0), int64(0)
+	members := int64(0)
 	o.types = 1
 	for off := 0; off < len(types); o.types++ {
 		id := uint32(o.types)
@@ -175,8 +175,8 @@ func (o *objectBTF) checkTypes(types []byte, b *budget) (*typeGraph, error) {
 			if !ok {
 				return formatErr("BTF type %d (%s): name at %#x, outside the strings", id, kindNames[kind], strOff)
 			}
-			nameBytes += int64(len(s))
-			return nil
+			// Charged at once: looking for the ends of long names takes time, too.
+			return b.take("BTF names", int64(len(s)), 1)
 		}
 		if err := named(nameOff); err != nil {
 			return nil, err
@@ -216,9 +216,6 @@ func (o *objectBTF) checkTypes(types []byte, b *budget) (*typeGraph, error) {
 	}
 	if len(tags) > 0 {
 		g = g.withTags(tags)
-	}
-	if err := b.take("BTF names", nameBytes, 1); err != nil {
-		return nil, err
 	}
 	if err := b.take("BTF types", int64(o.types), typeCost); err != nil {
 		return nil, err

@@ -10,10 +10,10 @@ type budget struct{ left int64 }
 
 const (
 	// budgetBase is what any object may use, budgetFactor what each of its bytes
-	// adds: a 1 MiB object stays below 32 MiB of charged memory, and real
-	// objects, whose largest parts are line texts, need a factor of 3 to 8.
+	// adds: a 1 MiB object stays below 24 MiB of charged memory. Of 1800 real
+	// objects none needs more than 8 bytes for each of its own.
 	budgetBase   = 8 << 20
-	budgetFactor = 24
+	budgetFactor = 16
 
 	// maxFileSize is the largest object read. The largest known ones are below
 	// 20 MiB.
@@ -30,7 +30,7 @@ func newBudget(size int64) *budget {
 // take charges n elements of size bytes.
 func (b *budget) take(what string, n, size int64) error {
 	if n < 0 || size < 0 || (size > 0 && n > b.left/size) {
-		return fmt.Errorf("%s: %d more bytes each for %d entries: %w", what, size, n, ErrTooLarge)
+		return fmt.Errorf("%s: %d times %d bytes: %w", what, n, size, ErrTooLarge)
 	}
 	b.left -= n * size
 	return nil

@@ -29,9 +29,10 @@ type function struct {
 	calls    []call
 	typeID   uint32
 
-	// in is the first program that the function became part of, at base.
-	in   *spec.ProgramSpec
-	base isa.PC
+	// in is the first program that the function became part of, at base;
+	// placedIn and placedAt are the same of the last one.
+	in, placedIn   *spec.ProgramSpec
+	base, placedAt isa.PC
 }
 
 // call is a reference from code to another function of the object: a call
@@ -224,30 +225,30 @@ func (l *loader) linkProgram(fn *function) (*spec.ProgramSpec, error) {
 	if l.extErr != nil {
 		return nil, fail(fn, l.extErr)
 	}
-	placed := make(map[*function]isa.PC)
+	var order []*function
 	type frame struct {
 		fn   *function
-		base isa.PC
 		next int // call to look at next
 	}
 	var stack []frame
+	slots := 0
 	enter := func(sub *function) error {
 		if err := l.prepare(sub); err != nil {
 			return fail(sub, err)
 		}
-		base := isa.PC(len(p.Insns))
-		if len(p.Insns)+len(sub.code) > spec.MaxInsns {
+		if slots+len(sub.code) > spec.MaxInsns {
 			return fail(fn, formatErr("more than %d instruction slots, the most that the kernel reads", spec.MaxInsns))
 		}
 		if err := l.b.take("linked programs", 1, sub.cost()); err != nil {
 			return fail(fn, err)
 		}
-		placed[sub] = base
 		if sub.in == nil {
-			sub.in, sub.base = p, base
+			sub.in, sub.base = p, isa.PC(slots)
 		}
-		appendFunction(p, sub, base)
-		stack = append(stack, frame{fn: sub, base: base})
+		sub.placedIn, sub.placedAt = p, isa.PC(slots)
+		slots += len(sub.code)
+		order = append(order, sub)
+		stack = append(stack, frame{fn: sub})
 		return nil
 	}
 	if err := enter(fn); err != nil {
@@ -259,15 +260,14 @@ func (l *loader) linkProgram(fn *function) (*spec.ProgramSpec, error) {
 			stack = stack[:len(stack)-1]
 			continue
 		}
-		c := top.fn.calls[top.next]
+		to := top.fn.calls[top.next].to
 		top.next++
-		at := top.base + c.pc
-		if _, ok := placed[c.to]; !ok {
-			if err := enter(c.to); err != nil {
+		if to.placedIn != p {
+			if err := enter(to); err != nil {
 				return nil, err
 			}
 		}
-		p.Insns[at].Imm = int32(placed[c.to] - at - 1)
 	}
+	compose(p, order, slots)
 	return p, nil
 }

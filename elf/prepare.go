@@ -3,6 +3,7 @@ package elf
 import (
 	delf "debug/elf"
 	"fmt"
+	"slices"
 
 	"bpfvm/isa"
 	"bpfvm/spec"
@@ -245,6 +246,8 @@ func (fn *function) setWide(pc isa.PC, src isa.Pseudo, imm uint64) {
 const (
 	refCost  = 56
 	callCost = 24
+
+	linkedFuncCost = 64 // of a spec.Func, with its place in a table
 )
 
 func (l *loader) addRef(fn *function, r spec.Ref) error {
@@ -278,23 +281,40 @@ func (l *loader) attachInfo(fn *function) {
 // cost is what the function takes in memory in each program that contains it.
 func (fn *function) cost() int64 {
 	return int64(len(fn.code))*isa.SlotSize + int64(len(fn.lines))*lineCost +
-		int64(len(fn.refs))*refCost + int64(len(fn.core))*coreCost + functionCost
+		int64(len(fn.refs))*refCost + int64(len(fn.core))*coreCost + linkedFuncCost
 }
 
-// appendFunction puts a prepared function at the end of a program.
-func appendFunction(p *spec.ProgramSpec, fn *function, base isa.PC) {
-	p.Insns = append(p.Insns, fn.code...)
-	p.Funcs = append(p.Funcs, spec.Func{Name: fn.name, PC: base, TypeID: fn.typeID, Global: fn.global})
-	for _, r := range fn.refs {
-		r.PC += base
-		p.Refs = append(p.Refs, r)
+// compose makes a program of prepared functions, each at its placedAt, and points
+// the calls among them at each other.
+func compose(p *spec.ProgramSpec, order []*function, slots int) {
+	var refs, lines, core int
+	for _, fn := range order {
+		refs, lines, core = refs+len(fn.refs), lines+len(fn.lines), core+len(fn.core)
 	}
-	for _, li := range fn.lines {
-		li.PC += base
-		p.Lines = append(p.Lines, li)
-	}
-	for _, c := range fn.core {
-		c.PC += base
-		p.Core = append(p.Core, c)
+	p.Insns = make(isa.Program, 0, slots)
+	p.Funcs = make([]spec.Func, 0, len(order))
+	p.Refs = slices.Grow(p.Refs, refs)
+	p.Lines = slices.Grow(p.Lines, lines)
+	p.Core = slices.Grow(p.Core, core)
+	for _, fn := range order {
+		base := fn.placedAt
+		p.Insns = append(p.Insns, fn.code...)
+		p.Funcs = append(p.Funcs, spec.Func{Name: fn.name, PC: base, TypeID: fn.typeID, Global: fn.global})
+		for _, r := range fn.refs {
+			r.PC += base
+			p.Refs = append(p.Refs, r)
+		}
+		for _, li := range fn.lines {
+			li.PC += base
+			p.Lines = append(p.Lines, li)
+		}
+		for _, c := range fn.core {
+			c.PC += base
+			p.Core = append(p.Core, c)
+		}
+		for _, c := range fn.calls {
+			at := base + c.pc
+			p.Insns[at].Imm = int32(c.to.placedAt - at - 1)
+		}
 	}
 }
