@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 
 	"bpfvm/isa"
 	"bpfvm/spec"
@@ -164,10 +165,10 @@ func (w *writer) addCode() {
 func (w *writer) addData() {
 	for _, d := range w.unit.Data {
 		s := outSection{name: d.Name, typ: delf.SHT_PROGBITS, flags: delf.SHF_ALLOC | delf.SHF_WRITE, data: d.Bytes, align: 8}
-		switch d.Name {
-		case ".rodata":
+		switch {
+		case strings.HasPrefix(d.Name, ".rodata"):
 			s.flags = delf.SHF_ALLOC
-		case ".bss":
+		case strings.HasPrefix(d.Name, ".bss"):
 			s.typ, s.data, s.size = delf.SHT_NOBITS, nil, uint64(len(d.Bytes))
 		}
 		sec := w.add(s)

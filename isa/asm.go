@@ -102,7 +102,7 @@ type AsmMap struct {
 
 // AsmData is a data section.
 type AsmData struct {
-	Name    string // ".rodata", ".data" or ".bss"
+	Name    string // ".rodata", ".data" or ".bss", or such a name with a suffix: ".data.percpu"
 	Bytes   []byte
 	Symbols []AsmSymbol // by offset
 }

@@ -72,6 +72,9 @@ func (a *assembler) directive(l sourceLine) bool {
 		return false
 	}
 	run, ok := directives[d.name]
+	if base, name, sub := strings.Cut(d.name[1:], "."); sub && name != "" && (base == "rodata" || base == "data" || base == "bss") {
+		run, ok = (*assembler).dirData, true // a section of its own: .data.percpu
+	}
 	if !ok {
 		a.errorf(l.num, d.col, "unknown directive %q%s", d.name, didYouMean(d.name, maps.Keys(directives)))
 		return true
@@ -278,7 +281,7 @@ func (a *assembler) dirVersion(d *directive) {
 	a.unit.Version, a.haveVersion = uint32(a.number(d, w, math.MaxUint32)), true
 }
 
-// dirData: .rodata NAME [=] values; .data and .bss alike. Values are strings,
+// dirData: .rodata NAME [=] values; .data, .bss and .rodata.SUFFIX alike. Values are strings,
 // which end with a NUL as in C, and bytes.
 func (a *assembler) dirData(d *directive) {
 	name, ok := a.takeName(d, "symbol name")

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"bpfvm/elf"
 	"bpfvm/isa"
 	"bpfvm/spec"
 
@@ -38,6 +39,7 @@ func cmdAsm() *command {
 type asmFlags struct {
 	out            string
 	raw, hex, list bool
+	classic        bool
 }
 
 func setupAsm(a *app, c *cobra.Command) func([]string) error {
@@ -47,7 +49,7 @@ func setupAsm(a *app, c *cobra.Command) func([]string) error {
 	fs.BoolVar(&f.raw, "raw", false, "write the slots of the only section, 8 bytes each, without ELF")
 	fs.BoolVar(&f.hex, "hex", false, "print the slots as hex, one a line")
 	fs.BoolVar(&f.list, "list", false, "print slot, bytes and text")
-	c.MarkFlagsMutuallyExclusive("raw", "hex", "list")
+	fs.BoolVar(&f.classic, "classic", false, "maps as loaders of Linux 4.x knew them, without BTF")
 	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return []cobra.Completion{"s", "asm"}, cobra.ShellCompDirectiveFilterFileExt
 	}
@@ -73,6 +75,9 @@ type asmMapEntry struct {
 }
 
 func (a *app) asm(path string, f asmFlags) error {
+	if f.raw && f.hex || f.raw && f.list || f.hex && f.list {
+		return usageErr("--raw, --hex and --list exclude each other")
+	}
 	src, err := a.readInput(path)
 	if err != nil {
 		return err
@@ -97,7 +102,7 @@ func (a *app) asm(path string, f asmFlags) error {
 	case f.list:
 		a.writeUnit(doc)
 	default:
-		if err := a.asmObject(path, src, &f.out, u); err != nil {
+		if err := a.asmObject(path, &f, u); err != nil {
 			return err
 		}
 		doc.Output = display(f.out)
@@ -142,18 +147,22 @@ func helperNames(yield func(string) bool) {
 }
 
 // asmObject writes the object and fills in its name.
-func (a *app) asmObject(path string, src []byte, out *string, u *isa.Unit) error {
-	b, err := writeObject(u)
+func (a *app) asmObject(path string, f *asmFlags, u *isa.Unit) error {
+	write := elf.Write
+	if f.classic {
+		write = elf.WriteClassic
+	}
+	b, err := write(u)
 	if err != nil {
 		return fmt.Errorf("%s: %w", display(path), err)
 	}
-	if *out == "" {
+	if f.out == "" {
 		if path == "-" {
 			return usageErr("assembling standard input needs -o FILE")
 		}
-		*out = strings.TrimSuffix(path, filepath.Ext(path)) + ".o"
+		f.out = strings.TrimSuffix(path, filepath.Ext(path)) + ".o"
 	}
-	return a.writeFile(*out, b)
+	return a.writeFile(f.out, b)
 }
 
 // assembleObject turns a source into an object, for verbs that read objects.
@@ -162,7 +171,7 @@ func assembleObject(path string, src []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := writeObject(u)
+	b, err := elf.Write(u)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", display(path), err)
 	}

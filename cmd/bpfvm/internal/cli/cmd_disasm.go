@@ -45,6 +45,7 @@ func setupDisasm(a *app, c *cobra.Command) func([]string) error {
 	fs.BoolVar(&f.labels, "labels", false, "name jump targets instead of counting slots")
 	fs.BoolVar(&f.elf, "elf", false, "show the object's own sections, before relocation")
 	fs.StringVar(&f.stage, "stage", "xlated", "which form: elf (as --elf) or xlated (linked)")
+	a.btfFlag(c)
 	a.completeProgram(c)
 	return func(args []string) error {
 		switch f.stage {

@@ -64,7 +64,7 @@ func mapDirective(m *spec.MapSpec) string {
 // maps that are none, and for sections that the assembler has no word for.
 func dataDirectives(f *elf.File, m *spec.MapSpec) ([]string, bool) {
 	sec := f.Section(m.Section)
-	if sec == nil || m.Section != ".rodata" && m.Section != ".data" && m.Section != ".bss" {
+	if sec == nil || !isDataSection(m.Section) {
 		return nil, false
 	}
 	bytes := make([]byte, m.ValueSize)
@@ -91,6 +91,16 @@ func dataDirectives(f *elf.File, m *spec.MapSpec) ([]string, bool) {
 		out = append(out, dataSymbol(m.Section, s, bytes[s.Value:end])...)
 	}
 	return out, true
+}
+
+// isDataSection reports whether the assembler has a directive of that name.
+func isDataSection(name string) bool {
+	for _, base := range []string{".rodata", ".data", ".bss"} {
+		if rest, ok := strings.CutPrefix(name, base); ok && (rest == "" || rest[0] == '.') {
+			return true
+		}
+	}
+	return false
 }
 
 // dataSymbol writes one symbol and the padding behind it.

@@ -16,6 +16,7 @@ type globalFlags struct {
 	color                        string
 	ascii, plain, noPager        bool
 	kernel                       string
+	btf                          string // of the verbs that call btfFlag
 }
 
 func (g *globalFlags) register(fs *pflag.FlagSet) {

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/cilium/ebpf/btf"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -66,6 +67,8 @@ type app struct {
 	out  io.Writer    // stdout, or page
 	page bytes.Buffer // stdout of a verb whose output may go to a pager
 	next string       // the command line to try next
+
+	target *btf.Spec // what --btf read
 }
 
 // begin readies colours and output once flags are parsed.

@@ -21,7 +21,7 @@ func nearest(word string, candidates []string, n int) []string {
 	}
 	for _, c := range candidates {
 		lc := strings.ToLower(c)
-		limit := max(len(low)/3, 1)
+		limit := min(max(len(low)/3, 1), 3)
 		switch {
 		case lc == low:
 			hits = append(hits, hit{c, 0})
@@ -38,6 +38,9 @@ func nearest(word string, candidates []string, n int) []string {
 	slices.SortStableFunc(hits, func(a, b hit) int { return cmp.Compare(a.dist, b.dist) })
 	var out []string
 	for _, h := range hits {
+		if h.dist > hits[0].dist+1 {
+			break
+		}
 		if !slices.Contains(out, h.name) && len(out) < n {
 			out = append(out, h.name)
 		}
