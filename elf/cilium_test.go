@@ -17,6 +17,7 @@ import (
 	"bpfvm/elf"
 	"bpfvm/isa"
 	"bpfvm/spec"
+	"bpfvm/types"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -74,12 +75,16 @@ func corpusObjects(t testing.TB) []string {
 	return list
 }
 
-// kernelTypes returns the running kernel's types as CO-RE target.
-func kernelTypes(t testing.TB) *btf.Spec {
+// targetTypes returns what CO-RE is computed against: the running kernel's types
+// where there are any, else the embedded ones.
+func targetTypes(t testing.TB) *btf.Spec {
 	t.Helper()
-	target, err := btf.LoadSpec("/sys/kernel/btf/vmlinux")
+	if target, err := btf.LoadSpec("/sys/kernel/btf/vmlinux"); err == nil {
+		return target
+	}
+	target, err := types.Target()
 	if err != nil {
-		t.Skipf("no kernel types to relocate against: %v", err)
+		t.Fatal(err)
 	}
 	return target
 }
@@ -90,7 +95,7 @@ func TestAgainstCilium(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("cilium/ebpf applies CO-RE on Linux only")
 	}
-	target := kernelTypes(t)
+	target := targetTypes(t)
 	compared, slots := 0, 0
 	for _, path := range slices.Concat(ownObjects(t), ciliumObjects(t), corpusObjects(t)) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
@@ -162,6 +167,51 @@ func mapKeys[V any](m map[string]V) func(func(string) bool) {
 			}
 		}
 	}
+}
+
+// TestCiliumObjects reads every little-endian object of the cilium/ebpf module's
+// test data: each is inspected, and what is refused of it is listed here with the
+// reason. An object that is not listed must be usable as a whole.
+func TestCiliumObjects(t *testing.T) {
+	want := map[string][]string{ // parts of the refusals, in order
+		"btf/testdata/relocs-el.elf":           nil,
+		"btf/testdata/tags-el.elf":             {`program "prog": symbol "fwdDecl": BTF declares it in neither`},
+		"testdata/fwd_decl-el.elf":             {`program "call_fwd": symbol "fwd"`},
+		"testdata/invalid_btf_map_init-el.elf": {`map "hash_map": byte 0x8 of the section is 0x1`},
+		"testdata/linked1-el.elf":              {`program "entry_l2": symbol "l2"`},
+		"testdata/linked2-el.elf":              {`program "entry_l1": symbol "l1"`},
+		"testdata/loader-clang-14-el.elf":      {`program "asm_relocation": symbol "MY_CONST"`},
+		"testdata/loader-clang-17-el.elf":      {`program "asm_relocation": symbol "MY_CONST"`},
+		"testdata/loader-clang-22-el.elf":      {`program "asm_relocation": symbol "MY_CONST"`},
+		"testdata/loader_nobtf-el.elf":         {`program "asm_relocation": symbol "MY_CONST"`},
+		"testdata/struct_ops-el.elf":           {`struct_ops maps: unsupported`},
+	}
+	objects := ciliumObjects(t)
+	for _, path := range objects {
+		name := filepath.ToSlash(path[strings.LastIndex(path, "@"):])
+		_, name, _ = strings.Cut(name, "/")
+		t.Run(name, func(t *testing.T) {
+			f, err := elf.OpenFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			info := f.Inspect(elf.Options{Name: name})
+			if len(info.Sections) == 0 || len(info.Symbols) == 0 {
+				t.Errorf("inspect shows %d sections, %d symbols", len(info.Sections), len(info.Symbols))
+			}
+			_, err = f.Collection(elf.Options{Name: name})
+			list, _ := errors.AsType[elf.ErrorList](err)
+			if len(list) != len(want[name]) {
+				t.Fatalf("%d refusals, want %d:\n%v", len(list), len(want[name]), err)
+			}
+			for i, part := range want[name] {
+				if !strings.Contains(list[i].Error(), part) {
+					t.Errorf("refusal %v\nwant %s", list[i], part)
+				}
+			}
+		})
+	}
+	t.Logf("%d objects", len(objects))
 }
 
 // compareMaps compares what both know about a map.
@@ -279,7 +329,7 @@ func slotText(in isa.Instruction, ref string) string {
 
 // ciliumFunctions does the same for a program that cilium/ebpf linked, after
 // applying CO-RE with that library.
-func ciliumFunctions(p *ebpf.ProgramSpec, types *btf.Spec, target *btf.Spec) (map[string][]string, error) {
+func ciliumFunctions(p *ebpf.ProgramSpec, local *btf.Spec, target *btf.Spec) (map[string][]string, error) {
 	insns := slices.Clone(p.Instructions)
 	symbols := make([]string, len(insns)) // poisoning an instruction removes its symbol
 	for i := range insns {
@@ -293,7 +343,7 @@ func ciliumFunctions(p *ebpf.ProgramSpec, types *btf.Spec, target *btf.Spec) (ma
 		}
 	}
 	if len(relos) > 0 {
-		fixups, err := btf.CORERelocate(relos, []*btf.Spec{target}, binary.LittleEndian, types.TypeID)
+		fixups, err := btf.CORERelocate(relos, []*btf.Spec{target}, binary.LittleEndian, local.TypeID)
 		if err != nil {
 			return nil, err
 		}

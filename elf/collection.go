@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"bpfvm/spec"
+	"bpfvm/types"
 
 	"github.com/cilium/ebpf/btf"
 )
@@ -16,8 +17,9 @@ import (
 type Options struct {
 	// Name is the object's name in messages and in the collection.
 	Name string
-	// Target holds the types of the kernel that the programs shall run on. CO-RE
-	// relocations are computed against it.
+	// Target holds the types of the kernel that the programs shall run on; CO-RE
+	// relocations are computed against it. Nil means the embedded types of Linux
+	// 6.18, types.Target.
 	Target *btf.Spec
 	// KernelVersion is what LINUX_KERNEL_VERSION reads as: major<<16 | minor<<8 |
 	// patch. Zero means DefaultKernelVersion.
@@ -50,6 +52,7 @@ type loader struct {
 	externs  map[int]*extern     // by symbol number
 	funcs    map[int][]*function // by section number, sorted by offset
 	textSec  int
+	named    map[int]bool // sections with symbols or references, by number
 }
 
 // mapKey is the place of a map's definition, which is how relocations name it.
@@ -159,6 +162,7 @@ func (f *File) link(opts Options) (*loader, error) {
 	for i := range f.Sections {
 		l.secs[i] = classify(&f.Sections[i])
 	}
+	l.named = f.namedSections()
 	l.readBTF()
 	l.readMaps()
 	l.readExterns()
@@ -195,6 +199,19 @@ func (l *loader) readBTF() {
 		l.extErr = &SectionError{Section: ".BTF.ext", Off: -1, Err: l.extErr}
 		l.errs.add(l.extErr)
 	}
+}
+
+// target returns the types to relocate against. The embedded ones are unpacked
+// only for objects that need them.
+func (l *loader) target() (*btf.Spec, error) {
+	if l.opts.Target == nil {
+		t, err := types.Target()
+		if err != nil {
+			return nil, err
+		}
+		l.opts.Target = t
+	}
+	return l.opts.Target, nil
 }
 
 // LoadReader opens an object and links it.

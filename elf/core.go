@@ -85,10 +85,16 @@ func (e *errPoison) Error() string { return e.reason }
 
 // resolveCore computes all relocations in the order of the file.
 func (l *loader) resolveCore() {
-	if l.ext == nil {
+	if l.ext == nil || len(l.ext.order) == 0 {
 		return
 	}
-	c := &coreResolver{local: l.bt.spec, target: l.opts.Target, cands: make(map[uint32][]btf.Type), steps: maxCoreSteps}
+	target, err := l.target()
+	if err != nil {
+		l.extErr = err
+		l.errs.add(err)
+		return
+	}
+	c := &coreResolver{local: l.bt.spec, target: target, cands: make(map[uint32][]btf.Type), steps: maxCoreSteps}
 	for _, r := range l.ext.order {
 		r.res, r.err = c.resolve(r)
 		if r.err != nil {
@@ -151,9 +157,6 @@ func (c *coreResolver) resolve(r *coreRelo) (coreResult, error) {
 	}
 	if base.typeName == "" {
 		return base, unsupported("relocation of a type without a name")
-	}
-	if c.target == nil {
-		return base, fmt.Errorf("no target types are given: %w", errors.ErrUnsupported)
 	}
 	cands, ok := c.cands[r.typeID]
 	if !ok {

@@ -22,7 +22,13 @@ const (
 //
 // libbpf puts the object's name before ".data"; here the map keeps the name of
 // its section.
+//
+// A section that no symbol and no instruction names is left out: compilers leave
+// such remains of constants that they have put into instructions.
 func (l *loader) readDataMap(s *Section) {
+	if !l.named[s.Index] {
+		return
+	}
 	name := s.Name
 	if l.mapNamed[name] != nil {
 		name = fmt.Sprintf("%s#%d", name, s.Index) // two sections of one name
@@ -59,6 +65,26 @@ func (l *loader) readDataMap(s *Section) {
 	}
 	l.mapName[s.Index] = name
 	l.addMap(key, m)
+}
+
+// namedSections tells which sections hold something that a symbol names or an
+// instruction refers to.
+func (f *File) namedSections() map[int]bool {
+	named := make(map[int]bool)
+	for i := range f.Symbols {
+		if s := &f.Symbols[i]; !s.isSection() && s.Name != "" {
+			named[s.Section] = true
+		}
+	}
+	for i := range f.Sections {
+		if !f.Sections[i].Exec() {
+			continue
+		}
+		for _, r := range f.Relocs(i) {
+			named[f.Symbols[r.Sym].Section] = true
+		}
+	}
+	return named
 }
 
 // chargeData accounts for a section's variables. Those of .bss are not in the

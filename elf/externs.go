@@ -120,11 +120,12 @@ func (l *loader) readExterns() {
 // theirs, so that they name nothing (libbpf.c, bpf_object__resolve_ksym_func_btf_id).
 func (l *loader) kfuncName(fn *btf.Func) string {
 	name := essentialName(fn.Name)
-	if name == fn.Name || l.opts.Target == nil {
-		return fn.Name
+	if name == fn.Name {
+		return name
 	}
+	target, err := l.target()
 	var kernel *btf.Func
-	if l.opts.Target.TypeByName(name, &kernel) != nil {
+	if err != nil || target.TypeByName(name, &kernel) != nil {
 		return fn.Name
 	}
 	c := &coreResolver{steps: maxCoreSteps}

@@ -154,7 +154,9 @@ type Refusal struct {
 // Inspect links the object and describes all of it. It does not fail: what
 // cannot be used is in Refused.
 func (f *File) Inspect(opts Options) *Info {
-	info := &Info{Name: opts.Name, Size: f.Header.TotalSize, Machine: "BPF", License: f.License()}
+	info := &Info{Name: opts.Name, Size: f.Header.TotalSize, Machine: "BPF", License: f.License(),
+		Symbols: []SymbolInfo{}, Relocs: []RelocInfo{}, Maps: []MapInfo{}, Programs: []ProgramInfo{},
+		Core: []CoreInfo{}, Refused: []Refusal{}}
 	if f.Header.Machine == 0 {
 		info.Machine = "none"
 	}
@@ -329,7 +331,7 @@ func (l *loader) typeName(id uint32) string {
 
 func describeProgram(p *spec.ProgramSpec) ProgramInfo {
 	out := ProgramInfo{Name: p.Name, Section: p.Section, Type: p.Type.String(), AttachTo: p.AttachTo,
-		Slots: len(p.Insns), Relocs: len(p.Refs), Core: len(p.Core), Lines: len(p.Lines)}
+		Slots: len(p.Insns), Relocs: len(p.Refs), Core: len(p.Core), Lines: len(p.Lines), Maps: []string{}}
 	if p.Attach != 0 || p.Type == spec.ProgCgroupSKB {
 		out.Attach = p.Attach.String() // number 0 is cgroup_skb's ingress
 	}

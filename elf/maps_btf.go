@@ -239,7 +239,13 @@ func (l *loader) initialValues(s *Section, sym *Symbol, t btf.Type, m *spec.MapS
 	if size == 0 {
 		size = uint64(st.Size)
 	}
+	if size > s.Size-sym.Value {
+		return formatErr("its %d bytes reach past the section's end", size)
+	}
 	rels := within(l.f.Relocs(s.Index), sym.Value, sym.Value+size, func(r Reloc) uint64 { return r.Off })
+	if err := onlyZeroes(s, sym.Value, size, rels); err != nil {
+		return err
+	}
 	if len(rels) == 0 {
 		return nil
 	}
@@ -269,6 +275,24 @@ func (l *loader) initialValues(s *Section, sym *Symbol, t btf.Type, m *spec.MapS
 			return err
 		}
 		m.Contents = append(m.Contents, kv)
+	}
+	return nil
+}
+
+// onlyZeroes checks that a definition has no bytes but those that relocations
+// fill: a member that was given a value in C, ".key = 1", defines nothing.
+func onlyZeroes(s *Section, from, size uint64, rels []Reloc) error {
+	if len(s.data) == 0 {
+		return nil
+	}
+	for i, b := range s.data[from : from+size] {
+		at := from + uint64(i)
+		for len(rels) > 0 && rels[0].Off+8 <= at {
+			rels = rels[1:]
+		}
+		if b != 0 && (len(rels) == 0 || at < rels[0].Off) {
+			return unsupported("byte %#x of the section is %#x: values given to members of a definition", at, b)
+		}
 	}
 	return nil
 }

@@ -25,8 +25,10 @@ import (
 //	};
 //
 // Each loader of the time had its own idea of what follows the first five
-// fields, so the size of a definition is taken from the object.
+// fields, so the size of a definition is taken from the object. iproute2's struct
+// bpf_elf_map, known by its size, has an id and a pinning there.
 const (
+	iproute2Size  = 36
 	legacyMinSize = 20
 	legacyMaxSize = 28 // bytes whose meaning is known
 )
@@ -177,8 +179,17 @@ func parseLegacyMap(def []byte) (*spec.MapSpec, error) {
 		ValueSize:  field(8),
 		MaxEntries: field(12),
 		Flags:      spec.MapFlags(field(16)),
-		InnerIndex: field(20),
-		NumaNode:   field(24),
+	}
+	switch {
+	case len(def) == iproute2Size:
+		m.Pinning = field(24)
+	default:
+		if isMapInMap(m.Type) {
+			m.InnerIndex = field(20)
+		}
+		if m.Flags&spec.MapNUMANode != 0 {
+			m.NumaNode = field(24)
+		}
 	}
 	if m.Type == spec.MapUnspec {
 		return nil, formatErr("map type is 0 (unspecified)")

@@ -139,13 +139,3 @@ func wantsRelocs(s *Section) bool {
 // Relocs returns the relocations of a section by offset. Sections that hold
 // debug information have none here.
 func (f *File) Relocs(section int) []Reloc { return f.relocs[section] }
-
-// relocAt returns the relocation of the bytes at off, or nil.
-func (f *File) relocAt(section int, off uint64) *Reloc {
-	list := f.relocs[section]
-	i, ok := slices.BinarySearchFunc(list, off, func(r Reloc, off uint64) int { return cmp.Compare(r.Off, off) })
-	if !ok {
-		return nil
-	}
-	return &list[i]
-}

@@ -34,6 +34,9 @@ func (s *Section) Exec() bool {
 
 // TypeName returns the section type as readelf prints it: "PROGBITS".
 func (s *Section) TypeName() string {
+	if s.Type == shtAddrsig {
+		return "LLVM_ADDRSIG"
+	}
 	return strings.TrimPrefix(delf.SectionType(s.Type).String(), "SHT_")
 }
 
@@ -58,6 +61,8 @@ func (s *Section) FlagNames() string {
 	}
 	return b.String()
 }
+
+const shtAddrsig = 0x6fff4c03 // SHT_LLVM_ADDRSIG: symbols whose address matters
 
 const shfExclude = 0x80000000 // SHF_EXCLUDE: .llvm_addrsig
 
