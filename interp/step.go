@@ -146,9 +146,25 @@ func (s *Stepper) Step() (done bool, err error) {
 		return false, s.trap
 	}
 	if s.trap = s.step(); s.trap != nil {
+		if s.trap.Regs == nil { // else it comes from a callback
+			s.trap.Regs = s.registers()
+		}
 		return false, s.trap
 	}
 	return s.done, nil
+}
+
+// registers describes all registers, for a trap.
+func (s *Stepper) registers() []vm.TrapReg {
+	regs := make([]vm.TrapReg, isa.NumRegisters)
+	for r := range isa.Register(isa.NumRegisters) {
+		v, init := s.Reg(r)
+		regs[r] = vm.TrapReg{Value: v, Init: init}
+		if _, ok := s.Object(r); ok && init {
+			regs[r].Where = s.m.Mem.Symbolize(v)
+		}
+	}
+	return regs
 }
 
 // step executes one instruction and places the trap that it makes.

@@ -54,6 +54,17 @@ type Trap struct {
 
 	Msg   string // what is wrong
 	Cause error  // may be nil
+
+	// Regs are the registers as the instruction found them, R0 first; nil from
+	// engines that do not keep them.
+	Regs []TrapReg
+}
+
+// TrapReg is one register at a trap.
+type TrapReg struct {
+	Value uint64
+	Init  bool   // it was ever written
+	Where string // what it points to, "map_value(counts)+4"; empty for numbers
 }
 
 // Error says where and what: "xdp_main insn 7 (0x61): read of 4 bytes at pkt+12:
