@@ -126,7 +126,7 @@ const (
 	opAddRshR
 	opAddMovN
 	opAddMovL
-	opAddMovR
+	_
 	opSubAddN
 	opSubAddL
 	opSubAddR
@@ -153,7 +153,7 @@ const (
 	opSubRshR
 	opSubMovN
 	opSubMovL
-	opSubMovR
+	_
 	opMulAddN
 	opMulAddL
 	opMulAddR
@@ -180,7 +180,7 @@ const (
 	opMulRshR
 	opMulMovN
 	opMulMovL
-	opMulMovR
+	_
 	opOrAddN
 	opOrAddL
 	opOrAddR
@@ -207,7 +207,7 @@ const (
 	opOrRshR
 	opOrMovN
 	opOrMovL
-	opOrMovR
+	_
 	opAndAddN
 	opAndAddL
 	opAndAddR
@@ -234,7 +234,7 @@ const (
 	opAndRshR
 	opAndMovN
 	opAndMovL
-	opAndMovR
+	_
 	opXorAddN
 	opXorAddL
 	opXorAddR
@@ -261,7 +261,7 @@ const (
 	opXorRshR
 	opXorMovN
 	opXorMovL
-	opXorMovR
+	_
 	opLshAddN
 	opLshAddL
 	opLshAddR
@@ -288,7 +288,7 @@ const (
 	opLshRshR
 	opLshMovN
 	opLshMovL
-	opLshMovR
+	_
 	opRshAddN
 	opRshAddL
 	opRshAddR
@@ -315,7 +315,7 @@ const (
 	opRshRshR
 	opRshMovN
 	opRshMovL
-	opRshMovR
+	_
 	opMovAddN
 	opMovAddL
 	opMovAddR
@@ -342,7 +342,7 @@ const (
 	opMovRshR
 	opMovMovN
 	opMovMovL
-	opMovMovR
+	_
 	opAdd32AddN
 	opAdd32AddL
 	opAdd32AddR
@@ -369,7 +369,7 @@ const (
 	opAdd32RshR
 	opAdd32MovN
 	opAdd32MovL
-	opAdd32MovR
+	_
 	opSub32AddN
 	opSub32AddL
 	opSub32AddR
@@ -396,7 +396,7 @@ const (
 	opSub32RshR
 	opSub32MovN
 	opSub32MovL
-	opSub32MovR
+	_
 	opMul32AddN
 	opMul32AddL
 	opMul32AddR
@@ -423,7 +423,7 @@ const (
 	opMul32RshR
 	opMul32MovN
 	opMul32MovL
-	opMul32MovR
+	_
 	opOr32AddN
 	opOr32AddL
 	opOr32AddR
@@ -450,7 +450,7 @@ const (
 	opOr32RshR
 	opOr32MovN
 	opOr32MovL
-	opOr32MovR
+	_
 	opAnd32AddN
 	opAnd32AddL
 	opAnd32AddR
@@ -477,7 +477,7 @@ const (
 	opAnd32RshR
 	opAnd32MovN
 	opAnd32MovL
-	opAnd32MovR
+	_
 	opXor32AddN
 	opXor32AddL
 	opXor32AddR
@@ -504,7 +504,7 @@ const (
 	opXor32RshR
 	opXor32MovN
 	opXor32MovL
-	opXor32MovR
+	_
 	opLsh32AddN
 	opLsh32AddL
 	opLsh32AddR
@@ -531,7 +531,7 @@ const (
 	opLsh32RshR
 	opLsh32MovN
 	opLsh32MovL
-	opLsh32MovR
+	_
 	opRsh32AddN
 	opRsh32AddL
 	opRsh32AddR
@@ -558,7 +558,7 @@ const (
 	opRsh32RshR
 	opRsh32MovN
 	opRsh32MovL
-	opRsh32MovR
+	_
 	opMov32AddN
 	opMov32AddL
 	opMov32AddR
@@ -585,7 +585,7 @@ const (
 	opMov32RshR
 	opMov32MovN
 	opMov32MovL
-	opMov32MovR
+	_
 	opAddJeqN
 	opAddJeqL
 	opAddJneN
@@ -1028,7 +1028,7 @@ const (
 	opMov32Jsle32L
 	opJeqElse
 	opJneElse
-	opJsetElse
+	_
 	opJgtElse
 	opJgeElse
 	opJltElse
@@ -1039,7 +1039,7 @@ const (
 	opJsleElse
 	opJeq32Else
 	opJne32Else
-	opJset32Else
+	_
 	opJgt32Else
 	opJge32Else
 	opJlt32Else
@@ -1155,6 +1155,7 @@ const (
 	opAddLoads  = 1118
 	opLoadLoads = 1122
 	opRotates   = 1126
+	recordKinds = 1134
 )
 
 // loop runs records until the function of the lowest frame returns. What it needs
@@ -1790,11 +1791,6 @@ outer:
 				st.reg[in.a] = v
 				st.reg[in.d] = v
 				continue
-			case opAddMovR:
-				v := st.reg[in.b] + st.reg[in.c]
-				st.reg[in.a] = v
-				st.reg[in.d] = st.reg[in.e]
-				continue
 			case opSubAddN:
 				st.reg[in.a] = st.reg[in.b] - st.reg[in.c]
 				st.reg[in.d] = st.reg[in.e] + st.reg[in.f]
@@ -1915,11 +1911,6 @@ outer:
 				v := st.reg[in.b] - st.reg[in.c]
 				st.reg[in.a] = v
 				st.reg[in.d] = v
-				continue
-			case opSubMovR:
-				v := st.reg[in.b] - st.reg[in.c]
-				st.reg[in.a] = v
-				st.reg[in.d] = st.reg[in.e]
 				continue
 			case opMulAddN:
 				st.reg[in.a] = st.reg[in.b] * st.reg[in.c]
@@ -2042,11 +2033,6 @@ outer:
 				st.reg[in.a] = v
 				st.reg[in.d] = v
 				continue
-			case opMulMovR:
-				v := st.reg[in.b] * st.reg[in.c]
-				st.reg[in.a] = v
-				st.reg[in.d] = st.reg[in.e]
-				continue
 			case opOrAddN:
 				st.reg[in.a] = st.reg[in.b] | st.reg[in.c]
 				st.reg[in.d] = st.reg[in.e] + st.reg[in.f]
@@ -2167,11 +2153,6 @@ outer:
 				v := st.reg[in.b] | st.reg[in.c]
 				st.reg[in.a] = v
 				st.reg[in.d] = v
-				continue
-			case opOrMovR:
-				v := st.reg[in.b] | st.reg[in.c]
-				st.reg[in.a] = v
-				st.reg[in.d] = st.reg[in.e]
 				continue
 			case opAndAddN:
 				st.reg[in.a] = st.reg[in.b] & st.reg[in.c]
@@ -2294,11 +2275,6 @@ outer:
 				st.reg[in.a] = v
 				st.reg[in.d] = v
 				continue
-			case opAndMovR:
-				v := st.reg[in.b] & st.reg[in.c]
-				st.reg[in.a] = v
-				st.reg[in.d] = st.reg[in.e]
-				continue
 			case opXorAddN:
 				st.reg[in.a] = st.reg[in.b] ^ st.reg[in.c]
 				st.reg[in.d] = st.reg[in.e] + st.reg[in.f]
@@ -2419,11 +2395,6 @@ outer:
 				v := st.reg[in.b] ^ st.reg[in.c]
 				st.reg[in.a] = v
 				st.reg[in.d] = v
-				continue
-			case opXorMovR:
-				v := st.reg[in.b] ^ st.reg[in.c]
-				st.reg[in.a] = v
-				st.reg[in.d] = st.reg[in.e]
 				continue
 			case opLshAddN:
 				st.reg[in.a] = st.reg[in.b] << (st.reg[in.c] & 63)
@@ -2546,11 +2517,6 @@ outer:
 				st.reg[in.a] = v
 				st.reg[in.d] = v
 				continue
-			case opLshMovR:
-				v := st.reg[in.b] << (st.reg[in.c] & 63)
-				st.reg[in.a] = v
-				st.reg[in.d] = st.reg[in.e]
-				continue
 			case opRshAddN:
 				st.reg[in.a] = st.reg[in.b] >> (st.reg[in.c] & 63)
 				st.reg[in.d] = st.reg[in.e] + st.reg[in.f]
@@ -2671,11 +2637,6 @@ outer:
 				v := st.reg[in.b] >> (st.reg[in.c] & 63)
 				st.reg[in.a] = v
 				st.reg[in.d] = v
-				continue
-			case opRshMovR:
-				v := st.reg[in.b] >> (st.reg[in.c] & 63)
-				st.reg[in.a] = v
-				st.reg[in.d] = st.reg[in.e]
 				continue
 			case opMovAddN:
 				st.reg[in.a] = st.reg[in.b]
@@ -2798,11 +2759,6 @@ outer:
 				st.reg[in.a] = v
 				st.reg[in.d] = v
 				continue
-			case opMovMovR:
-				v := st.reg[in.b]
-				st.reg[in.a] = v
-				st.reg[in.d] = st.reg[in.e]
-				continue
 			case opAdd32AddN:
 				st.reg[in.a] = uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
 				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(st.reg[in.f]))
@@ -2923,11 +2879,6 @@ outer:
 				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
 				st.reg[in.a] = v
 				st.reg[in.d] = uint64(uint32(v))
-				continue
-			case opAdd32MovR:
-				v := uint64(uint32(st.reg[in.b]) + uint32(st.reg[in.c]))
-				st.reg[in.a] = v
-				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
 				continue
 			case opSub32AddN:
 				st.reg[in.a] = uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
@@ -3050,11 +3001,6 @@ outer:
 				st.reg[in.a] = v
 				st.reg[in.d] = uint64(uint32(v))
 				continue
-			case opSub32MovR:
-				v := uint64(uint32(st.reg[in.b]) - uint32(st.reg[in.c]))
-				st.reg[in.a] = v
-				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
-				continue
 			case opMul32AddN:
 				st.reg[in.a] = uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
 				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(st.reg[in.f]))
@@ -3175,11 +3121,6 @@ outer:
 				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
 				st.reg[in.a] = v
 				st.reg[in.d] = uint64(uint32(v))
-				continue
-			case opMul32MovR:
-				v := uint64(uint32(st.reg[in.b]) * uint32(st.reg[in.c]))
-				st.reg[in.a] = v
-				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
 				continue
 			case opOr32AddN:
 				st.reg[in.a] = uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
@@ -3302,11 +3243,6 @@ outer:
 				st.reg[in.a] = v
 				st.reg[in.d] = uint64(uint32(v))
 				continue
-			case opOr32MovR:
-				v := uint64(uint32(st.reg[in.b]) | uint32(st.reg[in.c]))
-				st.reg[in.a] = v
-				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
-				continue
 			case opAnd32AddN:
 				st.reg[in.a] = uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
 				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(st.reg[in.f]))
@@ -3427,11 +3363,6 @@ outer:
 				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
 				st.reg[in.a] = v
 				st.reg[in.d] = uint64(uint32(v))
-				continue
-			case opAnd32MovR:
-				v := uint64(uint32(st.reg[in.b]) & uint32(st.reg[in.c]))
-				st.reg[in.a] = v
-				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
 				continue
 			case opXor32AddN:
 				st.reg[in.a] = uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
@@ -3554,11 +3485,6 @@ outer:
 				st.reg[in.a] = v
 				st.reg[in.d] = uint64(uint32(v))
 				continue
-			case opXor32MovR:
-				v := uint64(uint32(st.reg[in.b]) ^ uint32(st.reg[in.c]))
-				st.reg[in.a] = v
-				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
-				continue
 			case opLsh32AddN:
 				st.reg[in.a] = uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
 				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(st.reg[in.f]))
@@ -3679,11 +3605,6 @@ outer:
 				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
 				st.reg[in.a] = v
 				st.reg[in.d] = uint64(uint32(v))
-				continue
-			case opLsh32MovR:
-				v := uint64(uint32(st.reg[in.b]) << (uint32(st.reg[in.c]) & 31))
-				st.reg[in.a] = v
-				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
 				continue
 			case opRsh32AddN:
 				st.reg[in.a] = uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
@@ -3806,11 +3727,6 @@ outer:
 				st.reg[in.a] = v
 				st.reg[in.d] = uint64(uint32(v))
 				continue
-			case opRsh32MovR:
-				v := uint64(uint32(st.reg[in.b]) >> (uint32(st.reg[in.c]) & 31))
-				st.reg[in.a] = v
-				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
-				continue
 			case opMov32AddN:
 				st.reg[in.a] = uint64(uint32(st.reg[in.b]))
 				st.reg[in.d] = uint64(uint32(st.reg[in.e]) + uint32(st.reg[in.f]))
@@ -3931,11 +3847,6 @@ outer:
 				v := uint64(uint32(st.reg[in.b]))
 				st.reg[in.a] = v
 				st.reg[in.d] = uint64(uint32(v))
-				continue
-			case opMov32MovR:
-				v := uint64(uint32(st.reg[in.b]))
-				st.reg[in.a] = v
-				st.reg[in.d] = uint64(uint32(st.reg[in.e]))
 				continue
 			case opAddJeqN:
 				st.reg[in.a] = st.reg[in.b] + st.reg[in.c]
@@ -7249,12 +7160,6 @@ outer:
 				}
 				st.acc--
 				continue
-			case opJsetElse:
-				if st.reg[in.d]&st.reg[in.e] != 0 {
-					break
-				}
-				st.acc--
-				continue
 			case opJgtElse:
 				if st.reg[in.d] > st.reg[in.e] {
 					break
@@ -7311,12 +7216,6 @@ outer:
 				continue
 			case opJne32Else:
 				if uint32(st.reg[in.d]) != uint32(st.reg[in.e]) {
-					break
-				}
-				st.acc--
-				continue
-			case opJset32Else:
-				if uint32(st.reg[in.d])&uint32(st.reg[in.e]) != 0 {
 					break
 				}
 				st.acc--

@@ -44,6 +44,10 @@ func (g *gen) pairs() {
 					second.calc(width, "st.reg[in.e]", "st.reg[in.f]"))
 				g.add(name+"L", "v := %s\nst.reg[in.a] = v\nst.reg[in.d] = %s\ncontinue", calc,
 					second.calc(width, "v", "st.reg[in.f]"))
+				if y == "Mov" {
+					g.skip() // it has no right operand
+					continue
+				}
 				g.add(name+"R", "v := %s\nst.reg[in.a] = v\nst.reg[in.d] = %s\ncontinue", calc,
 					second.calc(width, "st.reg[in.e]", "v"))
 			}
@@ -76,6 +80,10 @@ func (g *gen) jumpElse() {
 	g.mark("opJumpElse")
 	for _, width := range []int{64, 32} {
 		for _, c := range conds {
+			if c.name == "Jset" {
+				g.skip() // its opposite is not a condition
+				continue
+			}
 			g.add(c.opName(width)+"Else", "if %s {\nbreak\n}\nst.acc--\ncontinue", c.test(width, "st.reg[in.d]", "st.reg[in.e]"))
 		}
 	}

@@ -28,6 +28,9 @@ func (g *gen) add(name, format string, args ...any) {
 	g.cases.WriteByte('\n')
 }
 
+// skip leaves a number without a case, so that the others can be computed.
+func (g *gen) skip() { g.names = append(g.names, "_") }
+
 // mark gives the next case a second name, from which offsets are counted.
 func (g *gen) mark(name string) {
 	g.marks = append(g.marks, fmt.Sprintf("%s = %d", name, len(g.names)))
@@ -58,6 +61,7 @@ func main() {
 	for _, m := range g.marks {
 		fmt.Fprintln(&b, m)
 	}
+	fmt.Fprintf(&b, "recordKinds = %d\n", len(g.names))
 	b.WriteString(")\n\n")
 	fmt.Fprintf(&b, "%s", loopHead)
 	b.Write(g.cases.Bytes())
