@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"bpfvm/runtime"
 )
 
 // hook is a kind of event.
@@ -17,28 +19,19 @@ type hook struct {
 	user   bool     // strings lie in user memory unless said otherwise
 }
 
-// registers are the fields of struct pt_regs on x86-64
-// (arch/x86/include/asm/ptrace.h) in the order of their offsets.
-var registers = []string{
-	"r15", "r14", "r13", "r12", "bp", "bx", "r11", "r10", "r9", "r8",
-	"ax", "cx", "dx", "si", "di", "orig_ax", "ip", "cs", "flags", "sp", "ss",
-}
-
-// registerAlias names registers by what they hold in a call (System V ABI, and
-// PT_REGS_PARM1.. of libbpf's bpf_tracing.h), as bpftrace does.
-var registerAlias = map[string]string{
-	"arg0": "di", "arg1": "si", "arg2": "dx", "arg3": "cx", "arg4": "r8", "arg5": "r9",
-	"retval": "ax",
-}
-
 var (
-	registerArgs = slices.Concat(registers, slices.Sorted(maps.Keys(registerAlias)))
-	packetArgs   = []string{"packet", "hex", "file", "pcap", "frame"}
-	xdpArgs      = slices.Concat(packetArgs, []string{"ingress_ifindex", "rx_queue_index", "egress_ifindex"})
-	skbArgs      = slices.Concat(packetArgs, []string{
-		"pkt_type", "mark", "queue_mapping", "protocol", "vlan_present", "vlan_tci",
-		"vlan_proto", "priority", "ingress_ifindex", "ifindex", "tc_index", "hash", "tc_classid",
-		"napi_id", "tstamp", "gso_segs", "gso_size", "wire_len", "hwtstamp",
+	// registerArgs are the fields of struct pt_regs, and the names of what they hold
+	// in a call: arg1 is PT_REGS_PARM1 of libbpf's bpf_tracing.h, ret is PT_REGS_RC.
+	registerArgs = slices.Concat(runtime.RegNames(), []string{"arg1", "arg2", "arg3", "arg4", "arg5", "arg6", "ret"})
+	// rawArgs are args[] of struct bpf_raw_tracepoint_args; no tracepoint has more
+	// than 12 (kernel/trace/bpf_trace.c, bpf_trace_run12).
+	rawArgs = []string{
+		"arg0", "arg1", "arg2", "arg3", "arg4", "arg5", "arg6", "arg7", "arg8", "arg9", "arg10", "arg11",
+	}
+	packetArgs = []string{"packet", "hex", "file", "pcap", "frame"}
+	xdpArgs    = slices.Concat(packetArgs, []string{"ingress_ifindex", "rx_queue_index", "egress_ifindex"})
+	skbArgs    = slices.Concat(packetArgs, []string{
+		"mark", "queue_mapping", "protocol", "vlan_tci", "priority", "ingress_ifindex", "ifindex", "hash", "tstamp",
 	})
 )
 
@@ -48,12 +41,11 @@ var hooks = []hook{
 	{name: "uprobe", target: "PATH:SYMBOL", must: true, args: registerArgs, user: true},
 	{name: "uretprobe", target: "PATH:SYMBOL", must: true, args: registerArgs, user: true},
 	{name: "tracepoint", alias: []string{"tp"}, target: "CATEGORY/NAME", must: true},
-	{name: "raw_tracepoint", alias: []string{"raw_tp"}, target: "NAME", must: true},
-	{name: "perf_event", target: "NAME", args: slices.Concat(registers, []string{"sample_period", "addr"})},
+	{name: "raw_tracepoint", alias: []string{"raw_tp"}, target: "NAME", must: true, args: rawArgs},
+	{name: "perf_event", target: "NAME", args: slices.Concat(runtime.RegNames(), []string{"sample_period", "addr"})},
 	{name: "xdp", target: "DEVICE", args: xdpArgs, packet: true},
 	{name: "tc", alias: []string{"classifier"}, target: "DEVICE", args: skbArgs, packet: true},
 	{name: "socket", target: "NAME", args: skbArgs, packet: true},
-	{name: "cgroup_skb", target: "ingress or egress", args: skbArgs, packet: true},
 }
 
 // findHook looks a hook up by its name or an older one.

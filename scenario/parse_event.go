@@ -16,7 +16,7 @@ const MaxComm = 15
 
 // MaxEvents bounds the events of a run, repetitions and frames of captures
 // included.
-const MaxEvents = 10_000_000
+const MaxEvents = 4_000_000
 
 // event takes [at TIME] {SETTING=VALUE} HOOK[:TARGET] {ARG=VALUE}.
 func (p *parser) event(at Pos) (Stmt, *Error) {
@@ -131,8 +131,9 @@ func checkArgs(h *hook, e *Event) *Error {
 			continue
 		}
 		is, _, _ := a.Value.memory()
+		is = is || a.Value.Kind == ValueCall && a.Value.Text == "task"
 		if !is && !a.Value.IsNumber() {
-			return &Error{Pos: a.Value.Pos, Msg: fmt.Sprintf("%s=%s: a number, str(\"..\"), bytes(\"..\") or ptr(..) is wanted", a.Name, a.Value)}
+			return &Error{Pos: a.Value.Pos, Msg: fmt.Sprintf("%s=%s: a number, str(\"..\"), bytes(\"..\"), ptr(..) or task(PID) is wanted", a.Name, a.Value)}
 		}
 	}
 	if h.packet && packets == 0 {

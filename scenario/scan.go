@@ -291,9 +291,9 @@ func checkCall(v Value) *Error {
 			if a.Kind != ValueString {
 				want = "hexadecimal digits in quotes"
 			}
-		case "zero":
+		case "zero", "task":
 			if a.Kind != ValueNumber || a.Neg {
-				want = "a size"
+				want = "a number"
 			}
 		case "ptr", "cat":
 			if is, _, _ := a.memory(); is && strings.HasSuffix(a.Text, "ptr") {
@@ -303,6 +303,10 @@ func checkCall(v Value) *Error {
 		if want != "" {
 			return &Error{Pos: a.Pos, Msg: fmt.Sprintf("%s: %s is wanted, not %s", v.Text, want, a)}
 		}
+	}
+	if name == "task" {
+		_, err := whole(v.Args[0], math.MaxInt32)
+		return err
 	}
 	if _, err := v.appendBytes(nil); err != nil {
 		return asError(err)

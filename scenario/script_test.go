@@ -60,9 +60,9 @@ func TestFormatStatements(t *testing.T) {
 		`map names[{"pid": 1}] = {"a": [1, "}"]}`,
 		"at 10ms pid=42 comm=ksoftirqd/0 kprobe:do_unlinkat di=-100 si=str(\"x.txt\") ip=0xffffffff81000000",
 		"at 29500us kretprobe:do_unlinkat ax=0",
-		"kprobe:vfs_read arg0=ptr(u64(1), str(\"x\")) dx=-0x10",
+		"kprobe:vfs_read arg1=ptr(u64(1), str(\"x\")) dx=-0x10",
 		"tracepoint:syscalls/sys_enter_openat filename=user_str(\"y\") flags=0",
-		"raw_tracepoint:sched_process_exit arg0=1",
+		"raw_tracepoint:sched_process_exit arg0=task(42) arg1=1",
 		"perf_event sample_period=1000 addr=0",
 		"at 0s repeat=100 every=1us cpu=1 perf_event:cycles ip=1",
 		`xdp packet="eth/ipv4/udp"`,
@@ -105,13 +105,13 @@ func TestFormatStatements(t *testing.T) {
 func TestFormatLayout(t *testing.T) {
 	in := "\n\n clock  start=1000ms   step=1us;random seed=0x7 ;; cpu 0 # why\r\n\n\n\n#x\n  expect   r0==0;expect trace == 1\nexpect map m [ 1 ]==2\ntp:a/b\n"
 	want := "clock start=1s step=1us ; random seed=7 ; cpu 0 # why\n\n#x\nexpect r0 == 0 ; expect trace == 1 lines\n"
-	s, err := Parse("x", []byte(in))
+	_, err := Parse("x", []byte(in))
 	if err == nil || !strings.Contains(err.Error(), "x:9:14: expect map wants") {
 		t.Errorf("blank before [: %v", err)
 	}
 	in = strings.Replace(in, "m [", "m[", 1)
 	want += "expect map m[1] == 2\ntracepoint:a/b\n"
-	s = mustParse(t, in)
+	s := mustParse(t, in)
 	if diff := cmp.Diff(want, Format(s)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

@@ -57,6 +57,7 @@ var funcs = map[string][2]int{
 	"u8":  {1, maxArgs}, "u16": {1, maxArgs}, "u32": {1, maxArgs}, "u64": {1, maxArgs},
 	"be16": {1, maxArgs}, "be32": {1, maxArgs}, "be64": {1, maxArgs},
 	"zero": {1, 1},
+	"task": {1, 1},
 }
 
 // maxArgs bounds the arguments of a function.
@@ -149,6 +150,8 @@ func (v Value) appendBytes(b []byte) ([]byte, error) {
 	}
 	name := strings.TrimPrefix(strings.TrimPrefix(v.Text, "user_"), "kernel_")
 	switch name {
+	case "task":
+		return nil, v.errf("%s is an address, known in the arguments of an event only", v)
 	case "str":
 		return v.appendStr(b)
 	case "bytes":
@@ -210,22 +213,14 @@ func (v Value) appendNumber(b []byte, size int, order binary.ByteOrder) ([]byte,
 	if !v.IsNumber() {
 		return nil, v.errf("%s is not a number", v)
 	}
-	if size < 8 && !v.fits(size) {
+	if size > 8 {
+		return nil, v.errf("%s is a number, and here are %d bytes: use str, bytes, cat or {..}", v, size)
+	}
+	if !v.fits(size) {
 		return nil, v.errf("%s does not fit into %d bytes", v, size)
 	}
 	var raw [8]byte
 	order.PutUint64(raw[:], v.Num)
-	if size > 8 { // a wider field holds the number in its low end
-		fill := byte(0)
-		if v.Neg {
-			fill = 0xff
-		}
-		b = append(b, raw[:]...)
-		for range size - 8 {
-			b = append(b, fill)
-		}
-		return b, nil
-	}
 	if order == binary.ByteOrder(binary.BigEndian) {
 		return append(b, raw[8-size:]...), nil
 	}
@@ -236,6 +231,9 @@ func (v Value) appendNumber(b []byte, size int, order binary.ByteOrder) ([]byte,
 // a minus, unsigned else.
 func (v Value) fits(size int) bool {
 	bits := uint(8 * size)
+	if size >= 8 {
+		return true
+	}
 	if v.Neg {
 		return int64(v.Num) >= -1<<(bits-1)
 	}

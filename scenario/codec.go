@@ -1,0 +1,79 @@
+package scenario
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/cilium/ebpf/btf"
+
+	"bpfvm/spec"
+	"bpfvm/types"
+)
+
+// valueType writes the bytes of a map's key or value as JSON and reads them back:
+// by their BTF type where the object has one, by their size else (package types:
+// Format and FormatRaw).
+type valueType struct {
+	typ  btf.Type // nil: unknown
+	size uint32   // bytes
+}
+
+// mapTypes returns the types of a map's keys and values.
+func mapTypes(b *btf.Spec, m *spec.MapSpec) (key, value valueType) {
+	return typeByID(b, m.KeyTypeID, m.KeySize), typeByID(b, m.ValueTypeID, m.ValueSize)
+}
+
+func typeByID(b *btf.Spec, id, size uint32) valueType {
+	v := valueType{size: size}
+	if b == nil || id == 0 {
+		return v
+	}
+	t, err := b.TypeByID(btf.TypeID(id))
+	if err != nil {
+		return v
+	}
+	// A type that says another size than the map, or has no values, is no help.
+	if _, err := types.Format(t, make([]byte, size)); err == nil {
+		v.typ = t
+	}
+	return v
+}
+
+func (v valueType) encode(b []byte) (json.RawMessage, error) {
+	if v.typ == nil {
+		return types.FormatRaw(b), nil
+	}
+	return types.Format(v.typ, b)
+}
+
+func (v valueType) decode(j []byte) ([]byte, error) {
+	if len(j) == 0 {
+		return nil, fmt.Errorf("no value, %d bytes are wanted", v.size)
+	}
+	if v.typ == nil {
+		return types.ParseRaw(j, v.size)
+	}
+	return types.Parse(v.typ, j)
+}
+
+// text is the value as people read it, on one line.
+func (v valueType) text(b []byte) string {
+	if v.typ != nil {
+		if s, err := types.Text(v.typ, b); err == nil {
+			return s
+		}
+	}
+	return types.TextRaw(b)
+}
+
+// of gives the bytes of a value from a script.
+func (v valueType) of(val Value) ([]byte, error) {
+	if val.Kind != ValueJSON {
+		return val.AppendBytes(nil, int(v.size))
+	}
+	b, err := v.decode([]byte(val.Text))
+	if err != nil {
+		return nil, val.errf("%v", err)
+	}
+	return b, nil
+}

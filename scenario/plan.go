@@ -1,0 +1,349 @@
+package scenario
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"slices"
+	"time"
+)
+
+// firing is one happening of an event statement: repetitions and the frames of a
+// capture are firings of their own.
+type firing struct {
+	*source
+	at   time.Duration
+	pkt  []byte // packet events
+	link int    // link type of the packet
+}
+
+// source is what all firings of an event statement share.
+type source struct {
+	ev    *Event
+	world who
+	regs  []uint64 // values of the event's arguments, by their place in ev.Args
+}
+
+// checkpoint is an expectation and when it is checked: before the firing of that
+// index. event is the index of the firing that "r0" and so on speak of, -1 for
+// none.
+type checkpoint struct {
+	expect *Expect
+	before int
+	event  int
+}
+
+// plan is a script made ready to run.
+type plan struct {
+	start, step time.Duration
+	seed        uint64
+	firings     []firing // in order of time
+	checks      []checkpoint
+	mocks       []*Mock
+	tasks       []who
+	sets        []*MapSet
+	memory      foreignPlan
+	cpus        int
+}
+
+// Defaults of scripts that do not say otherwise.
+const (
+	defaultStart = time.Second
+	defaultStep  = time.Microsecond
+)
+
+// maxPlanBytes bounds the packets that a run reads from files.
+const maxPlanBytes = MaxCapture
+
+// planner builds a plan statement by statement.
+type planner struct {
+	plan
+	script *Script
+	files  fs.FS
+	errs   Errors
+	now    time.Duration
+	begun  bool // an event has been seen
+	cpu    int
+	people map[uint64]who
+	taskOf func(pid uint32) uint64
+	bytes  int
+	// marks are the checks with the number of firings above them, in the order of
+	// the script; sorting turns that into checkpoints.
+	marks []mark
+	parts map[string][]Frame
+}
+
+type mark struct {
+	expect *Expect
+	above  int
+}
+
+// makePlan checks what the parser could not and lays the script out in time. The
+// files are those that packet events name. taskOf gives the address of a task; it
+// is nil when only the form of the plan matters.
+func makePlan(s *Script, files fs.FS, taskOf func(uint32) uint64) (*plan, error) {
+	p := &planner{
+		plan:   plan{start: defaultStart, step: defaultStep, cpus: 1, memory: newForeignPlan()},
+		script: s, files: files, people: map[uint64]who{}, taskOf: taskOf, parts: map[string][]Frame{},
+	}
+	for _, st := range s.Stmts {
+		if err := p.statement(st); err != nil {
+			e := asError(err)
+			if e.Line == 0 {
+				e.Pos = st.Position()
+			}
+			e.File = s.Name
+			p.errs = append(p.errs, e)
+		}
+		if len(p.firings) > MaxEvents {
+			p.errs = append(p.errs, &Error{File: s.Name, Pos: st.Position(), Msg: fmt.Sprintf("more than %d events", MaxEvents)})
+			break
+		}
+	}
+	if err := p.errs.sorted(); err != nil {
+		return nil, err
+	}
+	p.sort()
+	return &p.plan, nil
+}
+
+func (p *planner) statement(st Stmt) error {
+	switch st := st.(type) {
+	case *Clock:
+		if p.begun {
+			return errors.New("the clock is set before the first event")
+		}
+		if st.Start != nil {
+			p.start = *st.Start
+		}
+		if st.Step != nil {
+			p.step = *st.Step
+		}
+	case *Random:
+		p.seed = st.Seed
+	case *CPU:
+		p.cpu = st.N
+		p.cpus = max(p.cpus, st.N+1)
+	case *Mock:
+		p.mocks = append(p.mocks, st)
+	case *Mem:
+		b, err := st.Value.MemoryBytes()
+		if err != nil {
+			return err
+		}
+		return p.memory.at(st.Addr, b)
+	case *Task:
+		w := who{}.with(st.Set)
+		p.people[w.pid] = w
+		p.tasks = append(p.tasks, w)
+	case *MapSet:
+		p.sets = append(p.sets, st)
+	case *Event:
+		return p.event(st)
+	case *Expect:
+		p.marks = append(p.marks, mark{st, len(p.firings)})
+	}
+	return nil
+}
+
+// event adds the firings of one statement.
+func (p *planner) event(e *Event) error {
+	w, repeat, every := who{cpu: p.cpu}, uint64(1), p.step
+	for _, a := range e.Set {
+		switch a.Name {
+		case "pid":
+			if known, ok := p.people[a.Value.Num]; ok {
+				known.cpu = p.cpu
+				w = known
+			}
+		case "repeat":
+			repeat = a.Value.Num
+		case "every":
+			every = time.Duration(a.Value.Num)
+		}
+	}
+	w = w.with(e.Set)
+	if w.pid != 0 {
+		p.people[w.pid] = w
+	}
+	p.cpus = max(p.cpus, w.cpu+1)
+	at := p.now
+	switch {
+	case e.At != nil:
+		at = *e.At
+	case p.begun:
+		at += p.step
+	}
+	p.begun = true
+	regs, err := p.arguments(e)
+	if err != nil {
+		return err
+	}
+	frames, err := p.packets(e)
+	if err != nil {
+		return err
+	}
+	if uint64(len(frames)) > 0 && repeat > uint64(MaxEvents/len(frames)) {
+		return fmt.Errorf("more than %d events", MaxEvents)
+	}
+	span := frames[len(frames)-1].Time.Sub(frames[0].Time)
+	if every > 0 && repeat > uint64((math.MaxInt64-int64(at)-max(0, int64(span)))/int64(every)) {
+		return fmt.Errorf("%d times every %s is too long", repeat, formatDuration(every))
+	}
+	src := &source{ev: e, world: w, regs: regs}
+	for i := range repeat {
+		for _, f := range frames {
+			t := at + time.Duration(i)*every
+			if since := f.Time.Sub(frames[0].Time); since > 0 && since <= math.MaxInt64-t-p.start {
+				t += since
+			}
+			p.firings = append(p.firings, firing{source: src, at: t, pkt: f.Data, link: f.Link})
+			p.now = t
+		}
+	}
+	return nil
+}
+
+// arguments gives the numbers that the event's arguments stand for; strings and
+// bytes get a place in foreign memory.
+func (p *planner) arguments(e *Event) ([]uint64, error) {
+	h := findHook(e.Hook)
+	if h.name == "tracepoint" {
+		if err := checkTracepoint(e); err != nil {
+			return nil, err
+		}
+	}
+	regs := make([]uint64, len(e.Args))
+	for i, a := range e.Args {
+		if h.packet && slices.Contains(packetArgs, a.Name) {
+			continue
+		}
+		is, user, kernel := a.Value.memory()
+		switch {
+		case a.Value.IsNumber():
+			regs[i] = a.Value.Num
+		case is && !inRecord(e, a):
+			b, err := a.Value.MemoryBytes()
+			if err != nil {
+				return nil, err
+			}
+			if regs[i], err = p.memory.add(b, user || h.userStrings(e.Target) && !kernel); err != nil {
+				return nil, err
+			}
+		case a.Value.Text == "task" && p.taskOf != nil:
+			regs[i] = p.taskOf(uint32(a.Value.Args[0].Num))
+		}
+	}
+	return regs, nil
+}
+
+// packets gives the packets of an event, one without bytes where it has none.
+func (p *planner) packets(e *Event) ([]Frame, error) {
+	if !findHook(e.Hook).packet {
+		return []Frame{{}}, nil
+	}
+	frame := 0
+	for _, a := range e.Args {
+		if a.Name == "frame" {
+			frame = int(a.Value.Num)
+		}
+	}
+	for _, a := range e.Args {
+		text, _ := a.Value.plain()
+		var b []byte
+		var err error
+		switch a.Name {
+		case "packet":
+			b, err = PacketWords(text)
+		case "hex":
+			b, err = PacketHex(text)
+		case "file":
+			if b, err = p.read(text); err == nil && len(b) > MaxPacket {
+				err = errPacketSize
+			}
+		case "pcap":
+			fs, err := p.capture(text)
+			switch {
+			case err != nil:
+				return nil, &Error{Pos: a.Value.Pos, Msg: err.Error(), Err: err}
+			case len(fs) == 0:
+				return nil, &Error{Pos: a.Value.Pos, Msg: text + ": no frames"}
+			case frame > len(fs):
+				return nil, &Error{Pos: a.Value.Pos, Msg: fmt.Sprintf("%s: frame %d of %d", text, frame, len(fs))}
+			case frame > 0:
+				return fs[frame-1 : frame], nil
+			}
+			return fs, nil
+		default:
+			continue
+		}
+		if err == nil && len(b) == 0 {
+			err = errors.New("no bytes")
+		}
+		if err != nil {
+			return nil, &Error{Pos: a.Value.Pos, Msg: err.Error(), Err: err}
+		}
+		return []Frame{{Data: b, Size: len(b), Link: LinkEthernet}}, nil
+	}
+	return nil, errors.New("no packet")
+}
+
+func (p *planner) capture(name string) ([]Frame, error) {
+	if fs, ok := p.parts[name]; ok {
+		return fs, nil
+	}
+	b, err := p.read(name)
+	if err != nil {
+		return nil, err
+	}
+	fs, err := ReadPcap(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	p.parts[name] = fs
+	return fs, nil
+}
+
+// read reads a file that the script names.
+func (p *planner) read(name string) ([]byte, error) {
+	if p.files == nil {
+		return nil, fmt.Errorf("%s: this script cannot open files", name)
+	}
+	info, err := fs.Stat(p.files, name)
+	if err != nil {
+		return nil, err
+	}
+	if p.bytes += int(min(info.Size(), maxPlanBytes+1)); p.bytes > maxPlanBytes {
+		return nil, fmt.Errorf("%s: the script's files have more than %d bytes", name, maxPlanBytes)
+	}
+	return fs.ReadFile(p.files, name)
+}
+
+// sort brings the firings into the order of time, those of one time in the order
+// of the script, and finds out when each expectation can be checked.
+func (p *planner) sort() {
+	order := make([]int, len(p.firings))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(p.firings[a].at, p.firings[b].at) })
+	sorted, place := make([]firing, len(order)), make([]int, len(order))
+	for to, from := range order {
+		sorted[to], place[from] = p.firings[from], to
+	}
+	done, latest := 0, -1
+	for _, m := range p.marks {
+		for ; done < m.above; done++ {
+			latest = max(latest, place[done])
+		}
+		c := checkpoint{expect: m.expect, before: latest + 1, event: -1}
+		if m.above > 0 {
+			c.event = place[m.above-1]
+		}
+		p.checks = append(p.checks, c)
+	}
+	slices.SortStableFunc(p.checks, func(a, b checkpoint) int { return cmp.Compare(a.before, b.before) })
+	p.firings = sorted
+}
