@@ -15,6 +15,8 @@ type generator struct {
 	insns isa.Program
 	calls []int // slots of calls to the function at the end
 	deep  bool  // inside that function: R6-R9 are not its own
+
+	noLoops bool // for verifiers: no jumps back, no packet, no foreign helper
 }
 
 func newGenerator(seed uint64, base, pkt uint64) *generator {
@@ -84,6 +86,16 @@ func (g *generator) alu(class isa.Class) {
 	}
 	if source == isa.SrcK && code != isa.CodeNeg && code != isa.CodeEnd {
 		ins.Regs, ins.Imm = isa.MakeRegs(dst, 0), g.imm()
+		switch code {
+		case isa.CodeLsh, isa.CodeRsh, isa.CodeArsh:
+			if g.noLoops { // verifiers refuse distances beyond the width
+				ins.Imm &= 31
+			}
+		case isa.CodeDiv, isa.CodeMod:
+			if g.noLoops { // and division by a constant zero
+				ins.Imm |= 1
+			}
+		}
 	}
 	ins.Op = isa.ALUOp(class, code, source)
 	g.emit(ins)
@@ -136,7 +148,7 @@ func (g *generator) jump() {
 }
 
 func (g *generator) distance() int16 {
-	if g.IntN(8) == 0 {
+	if !g.noLoops && g.IntN(8) == 0 {
 		return int16(-g.IntN(12))
 	}
 	return int16(g.IntN(6))
@@ -151,6 +163,7 @@ func (g *generator) memory() {
 	switch n := g.IntN(8); {
 	case n < 3 || g.deep:
 		base, off = isa.FP, int16(-8*(g.IntN(8)+1))
+	case g.noLoops:
 	case n == 3:
 		base, off = isa.R9, int16(g.IntN(40))
 	case n == 4 && g.IntN(4) == 0:
@@ -202,7 +215,7 @@ func (g *generator) address() {
 
 // call writes a call of a helper or of the function at the end.
 func (g *generator) call() {
-	if g.IntN(2) == 0 {
+	if g.noLoops || g.IntN(2) == 0 {
 		g.calls = append(g.calls, len(g.insns))
 		g.emit(isa.Instruction{Op: isa.OpCall, Regs: isa.MakeRegs(0, isa.Register(isa.PseudoCall))})
 	} else {
@@ -242,7 +255,7 @@ func (g *generator) body(n int) {
 			g.jump()
 		case n < 27:
 			g.memory()
-		case n < 28 && !g.deep:
+		case n < 28 && !g.deep && !g.noLoops:
 			g.address()
 		case n < 29 && !g.deep && g.IntN(3) == 0:
 			g.call()

@@ -120,6 +120,9 @@ func (o *object) why(addr, size uint64) string {
 		if o.region.Kind == vm.RegionStack {
 			return fmt.Sprintf("%d bytes below the %d-byte stack frame", low-addr, o.size)
 		}
+		if o.role == rolePacket {
+			return fmt.Sprintf("%d bytes before data", low-addr)
+		}
 		return fmt.Sprintf("%d bytes before the object", low-addr)
 	case o.role == rolePacket:
 		return fmt.Sprintf("%d bytes past data_end, the packet has %d bytes", addr+size-end, end-low)
@@ -131,7 +134,10 @@ func (o *object) why(addr, size uint64) string {
 
 // lost explains why a register cannot be read.
 func (s *shadow) lost(r isa.Register) string {
-	if s.kind == valueLost {
+	switch {
+	case s.kind == valueLost && r == isa.R0:
+		return fmt.Sprintf("r0 has no value: %s at insn %d returns none", s.by.name, s.by.pc)
+	case s.kind == valueLost:
 		return fmt.Sprintf("%s was lost in the call of %s at insn %d", r, s.by.name, s.by.pc)
 	}
 	return fmt.Sprintf("%s was never written", r)

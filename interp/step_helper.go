@@ -23,11 +23,28 @@ func (s *Stepper) checkArgs(id int32, h *vm.Helper) *vm.Trap {
 	}
 	for i := range h.Proto.NumArgs() {
 		if t := s.checkArg(h, i); t != nil {
-			t.Msg = fmt.Sprintf("%s: argument r%d: %s", helperName(h, id), i+1, t.Msg)
-			return t
+			return argumentTrap(t, helperName(h, id), i)
 		}
 	}
 	return nil
+}
+
+// argumentTrap says which argument of a helper a trap is about. What the arena
+// refuses is the helper's refusal, as in the fast loop.
+func argumentTrap(t *vm.Trap, helper string, i int) *vm.Trap {
+	if t.Where != "" {
+		verb := "read"
+		if t.Write {
+			verb = "write"
+		}
+		t.Msg = fmt.Sprintf("%s of %d bytes at %s: %s", verb, t.Size, t.Where, t.Msg)
+		t.Where = ""
+	}
+	if t.Kind == vm.TrapMemory {
+		t.Kind = vm.TrapHelper
+	}
+	t.Msg = fmt.Sprintf("%s: argument r%d: %s", helper, i+1, t.Msg)
+	return t
 }
 
 // checkArg judges argument i (0 to 4).

@@ -199,7 +199,7 @@ func (s *Stepper) atomic(ins isa.Instruction) *vm.Trap {
 // loadPacket is LD_ABS and LD_IND.
 func (s *Stepper) loadPacket(ins isa.Instruction) *vm.Trap {
 	if s.reg[isa.R6] != s.m.Ctx {
-		return &vm.Trap{Kind: vm.TrapCall, Msg: fmt.Sprintf("r6 is %s, must be the context", s.m.Mem.Symbolize(s.reg[isa.R6]))}
+		return &vm.Trap{Kind: vm.TrapBounds, Msg: fmt.Sprintf("r6 is %s, must be the context", s.m.Mem.Symbolize(s.reg[isa.R6]))}
 	}
 	off, name := ins.Imm, "LD_ABS"
 	if ins.Op.Mode() == isa.ModeIND {
