@@ -118,7 +118,7 @@ func (l *loader) relocate(fn *function, pc isa.PC, rel *Reloc) error {
 		if isa.Pseudo(insn.Src()) != isa.PseudoCall {
 			return formatErr("call of a function with source %d instead of %d (BPF_PSEUDO_CALL)", insn.Src(), isa.PseudoCall)
 		}
-		to, err := l.functionAt(sym.Section, addend(rel, sym, (int64(insn.Imm)+1)*isa.SlotSize))
+		to, err := l.functionAt(sym.Section, callTarget(rel, sym, insn.Imm))
 		if err != nil {
 			return fmt.Errorf("call: %w", err)
 		}
@@ -157,6 +157,16 @@ func (l *loader) relocate(fn *function, pc isa.PC, rel *Reloc) error {
 		return err
 	}
 	return unsupported("reference to section %s", l.sectionName(sym.Section))
+}
+
+// callTarget returns the offset in the symbol's section that a call goes to. The
+// immediate counts slots, less one. binutils 2.40 (bpf-gcc 12) leaves the value of
+// a global symbol in it, in bytes and less one, which libbpf does not understand.
+func callTarget(rel *Reloc, sym *Symbol, imm int32) uint64 {
+	if !sym.isSection() && !rel.HasAddend && uint64(int64(imm)+1) == sym.Value {
+		return sym.Value
+	}
+	return addend(rel, sym, (int64(imm)+1)*isa.SlotSize)
 }
 
 // addend returns the offset in the symbol's section that a relocation means. The
