@@ -27,9 +27,9 @@ func Define(t btf.Type, offsets bool) string {
 	p := cPrinter{offsets: offsets}
 	switch t := t.(type) {
 	case *btf.Struct:
-		p.composite("struct", t.Name, t.Members, t.Size, 0, 0, 0)
+		p.composite("struct", t.Name, t.Members, t.Size, 0, 0)
 	case *btf.Union:
-		p.composite("union", t.Name, t.Members, t.Size, 0, 0, 0)
+		p.composite("union", t.Name, t.Members, t.Size, 0, 0)
 	case *btf.Enum:
 		p.enum(t, 0)
 	case *btf.Typedef:
@@ -52,6 +52,7 @@ func Define(t btf.Type, offsets bool) string {
 type cPrinter struct {
 	strings.Builder
 	offsets bool
+	at      uint32 // offset in bytes of the member being written
 }
 
 func (p *cPrinter) put(s string) {
@@ -71,15 +72,15 @@ func (p *cPrinter) declare(t btf.Type, decl string, level, depth int) {
 		depth++
 		switch q := t.(type) {
 		case *btf.Const:
-			quals += "const "
+			quals = qualify(quals, "const ")
 			t = q.Type
 			continue
 		case *btf.Volatile:
-			quals += "volatile "
+			quals = qualify(quals, "volatile ")
 			t = q.Type
 			continue
 		case *btf.Restrict:
-			quals += "restrict "
+			quals = qualify(quals, "restrict ")
 			t = q.Type
 			continue
 		case *btf.TypeTag:
@@ -113,6 +114,14 @@ func (p *cPrinter) declare(t btf.Type, decl string, level, depth int) {
 	}
 }
 
+// qualify adds a qualifier once: BTF may have it on an array and on its elements.
+func qualify(quals, q string) string {
+	if strings.Contains(quals, q) {
+		return quals
+	}
+	return quals + q
+}
+
 // stripTags removes qualifiers and tags but not typedefs.
 func stripTags(t btf.Type) btf.Type {
 	for range maxNest {
@@ -142,13 +151,13 @@ func (p *cPrinter) base(t btf.Type, level, depth int) {
 			p.put("struct " + t.Name)
 			return
 		}
-		p.composite("struct", "", t.Members, t.Size, 0, level, depth)
+		p.composite("struct", "", t.Members, t.Size, level, depth)
 	case *btf.Union:
 		if t.Name != "" {
 			p.put("union " + t.Name)
 			return
 		}
-		p.composite("union", "", t.Members, t.Size, 0, level, depth)
+		p.composite("union", "", t.Members, t.Size, level, depth)
 	case *btf.Enum:
 		if t.Name != "" {
 			p.put("enum " + t.Name)
@@ -193,7 +202,7 @@ func (p *cPrinter) params(proto *btf.FuncProto, depth int) string {
 	return "(" + strings.Join(list, ", ") + ")"
 }
 
-func (p *cPrinter) composite(keyword, name string, list []btf.Member, size uint32, base uint32, level, depth int) {
+func (p *cPrinter) composite(keyword, name string, list []btf.Member, size uint32, level, depth int) {
 	p.put(keyword + " ")
 	if name != "" {
 		p.put(name + " ")
@@ -202,21 +211,27 @@ func (p *cPrinter) composite(keyword, name string, list []btf.Member, size uint3
 		p.put("{ /* nested too deep */ }")
 		return
 	}
+	if len(list) == 0 {
+		p.put("{}")
+		return
+	}
 	p.put("{\n")
+	base := p.at
 	for i := range list {
 		m := &list[i]
 		p.indent(level + 1)
+		p.at = base + uint32(m.Offset/8)
 		p.declare(m.Type, m.Name, level+1, depth+1)
 		if m.BitfieldSize > 0 {
 			p.put(fmt.Sprintf(" : %d", m.BitfieldSize))
 		}
 		p.put(";")
 		if p.offsets && m.BitfieldSize > 0 {
-			p.put(fmt.Sprintf(" /* %d:%d */", base+uint32(m.Offset/8), m.Offset%8))
+			p.put(fmt.Sprintf(" /* %d:%d */", p.at, m.Offset%8))
 		} else if p.offsets {
 			n, err := sizeOf(m.Type)
 			if err == nil {
-				p.put(fmt.Sprintf(" /* %d %d */", base+uint32(m.Offset/8), n))
+				p.put(fmt.Sprintf(" /* %d %d */", p.at, n))
 			}
 		}
 		p.put("\n")
@@ -224,6 +239,7 @@ func (p *cPrinter) composite(keyword, name string, list []btf.Member, size uint3
 			break
 		}
 	}
+	p.at = base
 	p.indent(level)
 	p.put("}")
 	if p.offsets && level == 0 {
@@ -237,12 +253,19 @@ func (p *cPrinter) enum(t *btf.Enum, level int) {
 		p.put(t.Name + " ")
 	}
 	p.put("{\n")
+	suffix := "" // values of 64-bit enums do not fit int
+	if t.Size == 8 {
+		suffix = "ULL"
+		if t.Signed {
+			suffix = "LL"
+		}
+	}
 	for _, v := range t.Values {
 		p.indent(level + 1)
 		if t.Signed {
-			p.put(fmt.Sprintf("%s = %d,\n", v.Name, int64(v.Value)))
+			p.put(fmt.Sprintf("%s = %d%s,\n", v.Name, int64(v.Value), suffix))
 		} else {
-			p.put(fmt.Sprintf("%s = %d,\n", v.Name, v.Value))
+			p.put(fmt.Sprintf("%s = %d%s,\n", v.Name, v.Value, suffix))
 		}
 	}
 	p.indent(level)

@@ -132,27 +132,36 @@ func Fields(t btf.Type) ([]Field, error) {
 	if _, _, ok := members(t); !ok {
 		return nil, fmt.Errorf("%s is not a struct or union", Declare(t, ""))
 	}
-	var out []Field
-	if err := appendFields(&out, t, 0, 0); err != nil {
+	var c fieldCollector
+	if err := c.add(t, 0, 0); err != nil {
 		return nil, fmt.Errorf("%s: %w", Declare(t, ""), err)
 	}
-	return out, nil
+	return c.fields, nil
 }
 
-// maxFields bounds the fields of one structure, against anonymous members that
+// maxFields bounds the members of one structure, against anonymous ones that
 // multiply each other.
 const maxFields = 1 << 16
 
-func appendFields(out *[]Field, t btf.Type, base uint32, depth int) error {
+// fieldCollector gathers the fields of a structure.
+type fieldCollector struct {
+	fields []Field
+	visits int
+}
+
+func (c *fieldCollector) add(t btf.Type, base uint32, depth int) error {
 	if depth > maxNest {
 		return errors.New("members nest too deep")
 	}
 	list, _, _ := members(t)
 	for i := range list {
 		m := &list[i]
+		if c.visits++; c.visits > maxFields {
+			return errors.New("too many fields")
+		}
 		if m.Name == "" {
 			if _, _, ok := members(m.Type); ok {
-				if err := appendFields(out, m.Type, base+m.Offset.Bytes(), depth+1); err != nil {
+				if err := c.add(m.Type, base+uint32(m.Offset/8), depth+1); err != nil {
 					return err
 				}
 			}
@@ -162,10 +171,7 @@ func appendFields(out *[]Field, t btf.Type, base uint32, depth int) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.Name, err)
 		}
-		if len(*out) == maxFields {
-			return errors.New("too many fields")
-		}
-		*out = append(*out, f)
+		c.fields = append(c.fields, f)
 	}
 	return nil
 }
@@ -219,12 +225,12 @@ func FindField(spec *btf.Spec, typ, path string) (Field, error) {
 	}
 	f := Field{Type: t}
 	for step := range strings.SplitSeq(path, ".") {
-		name, indexes, _ := strings.Cut(step, "[")
+		name, indexes, indexed := strings.Cut(step, "[")
 		f, err = findMember(f, name)
 		if err != nil {
 			return Field{}, fmt.Errorf("%s.%s: %w", typ, path, err)
 		}
-		for indexes != "" {
+		for indexed {
 			num, rest, ok := strings.Cut(indexes, "]")
 			if !ok {
 				return Field{}, fmt.Errorf("%s.%s: ']' is missing", typ, path)
@@ -242,7 +248,10 @@ func FindField(spec *btf.Spec, typ, path string) (Field, error) {
 				return Field{}, fmt.Errorf("%s.%s: %w", typ, path, err)
 			}
 			f = Field{Name: f.Name, Type: arr.Type, Off: f.Off + uint32(n)*size, Size: size}
-			indexes = strings.TrimPrefix(rest, "[")
+			indexes, indexed = strings.CutPrefix(rest, "[")
+			if rest != "" && !indexed {
+				return Field{}, fmt.Errorf("%s.%s: %q after ']'", typ, path, rest)
+			}
 		}
 	}
 	f.Name = path
@@ -253,11 +262,11 @@ func findMember(in Field, name string) (Field, error) {
 	if _, _, ok := members(in.Type); !ok {
 		return Field{}, fmt.Errorf("%s is not a struct or union", Declare(in.Type, ""))
 	}
-	var fields []Field
-	if err := appendFields(&fields, in.Type, in.Off, 0); err != nil {
+	var c fieldCollector
+	if err := c.add(in.Type, in.Off, 0); err != nil {
 		return Field{}, err
 	}
-	for _, f := range fields {
+	for _, f := range c.fields {
 		if f.Name == name {
 			return f, nil
 		}

@@ -11,13 +11,17 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-//go:generate go run bpfvm/types/internal/gentarget -out target.btf.gz
+//go:generate go run bpfvm/types/internal/gentarget -dir .
 
 // TargetVersion is the kernel that the embedded BTF was taken from.
 const TargetVersion = "6.18"
 
 //go:embed target.btf.gz
 var targetPacked []byte
+
+// TargetSource returns the SHA-256 of the kernel's own BTF that the target was
+// made from, in hexadecimal.
+func TargetSource() string { return targetSource }
 
 // Target returns the BTF of Linux 6.18 on x86-64 that programs are relocated
 // against unless another is asked for: all named structures, unions, enums,
