@@ -20,7 +20,6 @@ type Env struct {
 	entry  uint64  // bpf_get_func_ip
 
 	redirect *Redirect
-	records  []Record
 }
 
 // helperFunc is the work of a helper. Its error is a trap: the arguments are such

@@ -12,10 +12,11 @@ import (
 
 // Limits of bpf_bprintf_prepare (kernel/bpf/helpers.c and include/linux/bpf.h).
 const (
-	maxPrintkArgs   = 3    // MAX_TRACE_PRINTK_VARARGS
-	maxBprintfArgs  = 12   // MAX_BPRINTF_VARARGS
-	maxBprintfBuf   = 1024 // MAX_BPRINTF_BUF
-	maxBprintfWords = 512  // MAX_BPRINTF_BIN_ARGS, bytes for copied arguments
+	maxPrintkArgs   = 3         // MAX_TRACE_PRINTK_VARARGS
+	maxBprintfArgs  = 12        // MAX_BPRINTF_VARARGS
+	maxBprintfBuf   = 1024      // MAX_BPRINTF_BUF
+	maxBprintfWords = 512       // MAX_BPRINTF_BIN_ARGS, bytes for copied arguments
+	maxFieldWidth   = 1<<23 - 1 // FIELD_WIDTH_MAX (lib/vsprintf.c)
 )
 
 // bprintf formats as the helpers with a format string do (kernel/bpf/helpers.c,
@@ -38,9 +39,7 @@ func (e *Env) bprintf(format []byte, args []uint64) (out string, n int, errno sp
 	if errno := p.run(); errno != 0 {
 		return "", 0, errno
 	}
-	s := p.out.String()
-	n = len(s)
-	return s[:min(n, maxBprintfBuf-1)], n, 0
+	return p.out.String(), p.n, 0
 }
 
 // printer is one formatting under way.
@@ -52,6 +51,20 @@ type printer struct {
 	used int // arguments consumed
 	bin  int // bytes of the argument buffer consumed
 	out  strings.Builder
+	n    int // length of the whole text; out holds what fits the buffer
+}
+
+// put appends text, as far as it fits.
+func (p *printer) put(s string) {
+	p.n += len(s)
+	p.out.WriteString(s[:min(len(s), maxBprintfBuf-1-p.out.Len())])
+}
+
+// repeat appends a character n times.
+func (p *printer) repeat(c string, n int) {
+	fits := min(n, maxBprintfBuf-1-p.out.Len())
+	p.put(strings.Repeat(c, fits))
+	p.n += n - fits
 }
 
 // at returns a byte of the format, 0 behind its end.
@@ -78,9 +91,9 @@ func (p *printer) run() spec.Errno {
 		case c < 0x80 && (c < ' ' || c == 0x7f) && !isSpace(c):
 			return spec.EINVAL
 		case c != '%':
-			p.out.WriteByte(c)
+			p.put(p.f[p.i : p.i+1])
 		case p.at(p.i+1) == '%':
-			p.out.WriteByte('%')
+			p.put("%")
 			p.i++
 		case p.used >= len(p.args):
 			return spec.EINVAL
@@ -128,10 +141,12 @@ func (p *printer) spec() spec.Errno {
 			fl.space = true
 		}
 	}
+	width := int32(0) // wraps as the kernel's int does (lib/vsprintf.c, skip_atoi)
 	for c := p.at(p.i); c >= '0' && c <= '9'; c = p.at(p.i) {
-		fl.width = min(fl.width*10+int(c-'0'), maxBprintfBuf)
+		width = width*10 + int32(c-'0')
 		p.i++
 	}
+	fl.width = int(min(width, maxFieldWidth))
 	switch p.at(p.i) {
 	case 'p':
 		return p.pointer(fl)
@@ -202,8 +217,9 @@ func (p *printer) pointer(fl convFlags) spec.Errno {
 		}
 		if !endsSpec(next) {
 			p.i++
+			p.extension()
 		}
-		p.address(v, next, fl)
+		p.address(v, fl)
 		return 0
 	case (next == 'k' || next == 'u') && after == 's':
 		p.i += 2
@@ -220,6 +236,7 @@ func (p *printer) pointer(fl convFlags) spec.Errno {
 			return errno
 		}
 		p.i++
+		p.extension()
 		p.pad(fmt.Sprintf("0x%x", v), fl, false)
 		return 0
 	case (next == 'i' || next == 'I') && (after == '4' || after == '6'):
@@ -230,11 +247,10 @@ func (p *printer) pointer(fl convFlags) spec.Errno {
 
 // address prints %p, %pK and %px. The kernel prints %p as a hash, so that
 // addresses do not leak; here, where nothing is secret, it is the address.
-func (p *printer) address(v uint64, kind byte, fl convFlags) {
+func (p *printer) address(v uint64, fl convFlags) {
 	if fl.width == 0 {
 		fl.width, fl.zero = 16, true
 	}
-	_ = kind
 	p.pad(strconv.FormatUint(v, 16), fl, true)
 }
 
@@ -259,6 +275,7 @@ func (p *printer) str(fl convFlags, where space) spec.Errno {
 
 func (p *printer) ip(fl convFlags, style, family byte) spec.Errno {
 	p.i += 2
+	p.extension()
 	b := make([]byte, 4)
 	if family == '6' {
 		b = make([]byte, 16)
@@ -295,19 +312,30 @@ func formatIP(b []byte, style byte) string {
 
 // pad writes a conversion with its width.
 func (p *printer) pad(s string, fl convFlags, number bool) {
-	n := fl.width - len(s)
+	n := max(fl.width-len(s), 0)
 	switch {
-	case n <= 0:
 	case fl.minus:
-		s += strings.Repeat(" ", n)
+		p.put(s)
+		p.repeat(" ", n)
+		return
 	case fl.zero && number:
 		sign := 0
 		if s[0] == '-' || s[0] == '+' || s[0] == ' ' {
 			sign = 1
 		}
-		s = s[:sign] + strings.Repeat("0", n) + s[sign:]
+		p.put(s[:sign])
+		p.repeat("0", n)
+		s = s[sign:]
 	default:
-		s = strings.Repeat(" ", n) + s
+		p.repeat(" ", n)
 	}
-	p.out.WriteString(s)
+	p.put(s)
+}
+
+// extension skips what follows a %p with an extension: the kernel takes all
+// letters and digits there as part of it (lib/vsprintf.c, vsnprintf).
+func (p *printer) extension() {
+	for c := p.at(p.i + 1); c != 0 && !isSpace(c) && !isPunct(c) && c < 0x80; c = p.at(p.i + 1) {
+		p.i++
+	}
 }

@@ -27,12 +27,17 @@ const (
 	userSpace                // user addresses only
 )
 
-// taskSize is the first address above user space (arch/x86, TASK_SIZE_MAX).
-const taskSize = 1<<47 - pageSize
+// The halves of the address space of x86-64 with 48-bit addresses
+// (Documentation/arch/x86/x86_64/mm.rst); what is between them is not canonical.
+const (
+	taskSize   = 1<<47 - pageSize // TASK_SIZE_MAX
+	kernelHalf = 0xffff800000000000
+)
 
 // probe makes a helper of the probe_read family (kernel/trace/bpf_trace.c):
 // (dst, size, address). Plain reads give 0, strings their length with the NUL;
-// what is not there gives -EFAULT and zeroes in all of dst.
+// what is not there gives -EFAULT and zeroes in all of dst. The forms for the
+// kernel's memory give -ERANGE for addresses that are not the kernel's.
 func probe(where space, str bool) helperFunc {
 	return func(e *Env, dst, size, addr, _, _ uint64) (uint64, error) {
 		b, err := e.write(dst, uint64(uint32(size)))
@@ -42,12 +47,29 @@ func probe(where space, str bool) helperFunc {
 		if str {
 			return e.probeStr(b, addr, where), nil
 		}
-		if len(b) > 0 && !e.probeRead(b, addr, where) {
-			clear(b)
-			return spec.EFAULT.Ret(), nil
-		}
-		return 0, nil
+		return e.probeFill(b, addr, where).Ret(), nil
 	}
+}
+
+// probeFill fills dst or zeroes it.
+func (e *Env) probeFill(dst []byte, addr uint64, where space) spec.Errno {
+	errno := spec.Errno(0)
+	switch {
+	case where == kernelSpace && !e.kernelAddr(addr):
+		errno = spec.ERANGE
+	case len(dst) > 0 && !e.probeRead(dst, addr, where):
+		errno = spec.EFAULT
+	default:
+		return 0
+	}
+	clear(dst)
+	return errno
+}
+
+// kernelAddr is copy_from_kernel_nofault_allowed (arch/x86/mm/maccess.c): what is
+// not in the kernel's half of the address space is ERANGE, not EFAULT.
+func (e *Env) kernelAddr(addr uint64) bool {
+	return addr >= kernelHalf || e.rt.mem.Find(addr) != nil
 }
 
 // probeRead fills dst with what lies at an address of the arena or outside.
@@ -73,6 +95,10 @@ func (e *Env) probeRead(dst []byte, addr uint64, where space) bool {
 func (e *Env) probeStr(dst []byte, addr uint64, where space) uint64 {
 	if len(dst) == 0 {
 		return 0
+	}
+	if where == kernelSpace && !e.kernelAddr(addr) {
+		clear(dst)
+		return spec.ERANGE.Ret()
 	}
 	// A string may end just before a fault, so it is read in growing pieces that
 	// stop where memory does.

@@ -179,39 +179,53 @@ func csumUpdate(*Env, uint64, uint64, uint64, uint64, uint64) (uint64, error) {
 	return spec.ENOTSUPP.Ret(), nil
 }
 
-// maxCsumDiff is MAX_BPF_STACK, the size of the kernel's scratch pad for
-// bpf_csum_diff.
-const maxCsumDiff = 512
-
 // csumDiff is bpf_csum_diff(from, from_size, to, to_size, seed): the difference of
 // two ones' complement sums, to be given to bpf_l3_csum_replace or
-// bpf_l4_csum_replace.
+// bpf_l4_csum_replace. Since Linux 6.13 it is folded to 16 bits and the sizes need
+// not be multiples of 4.
 func csumDiff(e *Env, from, fromSize, to, toSize, seed uint64) (uint64, error) {
-	fromSize, toSize = uint64(uint32(fromSize)), uint64(uint32(toSize))
-	if (fromSize|toSize)%4 != 0 || fromSize+toSize > maxCsumDiff {
-		return spec.EINVAL.Ret(), nil
-	}
-	sum := uint64(uint32(seed))
-	add := func(addr, size uint64, flip uint32) error {
-		if size == 0 {
-			return nil
-		}
-		b, err := e.read(addr, size)
-		for ; len(b) >= 4; b = b[4:] {
-			sum += uint64(binary.LittleEndian.Uint32(b) ^ flip)
-		}
-		return err
-	}
-	if err := add(from, fromSize, ^uint32(0)); err != nil {
+	add, err := e.csumPartial(to, toSize)
+	if err != nil {
 		return 0, err
 	}
-	if err := add(to, toSize, 0); err != nil {
+	sub, err := e.csumPartial(from, fromSize)
+	if err != nil {
 		return 0, err
 	}
-	for sum > 1<<32-1 { // csum_partial folds to 32 bits
+	sum := uint64(uint32(seed)) + uint64(add)
+	switch {
+	case uint32(fromSize) == 0:
+	case uint32(toSize) == 0: // ~csum_partial(from, ~seed)
+		sum = uint64(^fold32(uint64(^uint32(seed)) + uint64(sub)))
+	default:
+		sum = uint64(fold32(sum)) + uint64(^sub)
+	}
+	return uint64(fold(uint64(fold32(sum)))), nil
+}
+
+// csumPartial adds memory up as little-endian words of 4 bytes, the last padded
+// with zeroes.
+func (e *Env) csumPartial(addr, size uint64) (uint32, error) {
+	size = uint64(uint32(size))
+	if size == 0 {
+		return 0, nil
+	}
+	b, err := e.read(addr, size)
+	sum := uint64(0)
+	for ; len(b) >= 4; b = b[4:] {
+		sum += uint64(binary.LittleEndian.Uint32(b))
+	}
+	var last [4]byte
+	copy(last[:], b)
+	return fold32(sum + uint64(binary.LittleEndian.Uint32(last[:]))), err
+}
+
+// fold32 adds the carries of a ones' complement sum into 32 bits.
+func fold32(sum uint64) uint32 {
+	for sum > 1<<32-1 {
 		sum = sum>>32 + sum&(1<<32-1)
 	}
-	return sum, nil
+	return uint32(sum)
 }
 
 // redirectIngress is BPF_F_INGRESS.

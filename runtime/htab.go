@@ -173,14 +173,18 @@ func (t *htab) unlink(slot int32) {
 	t.count--
 }
 
+// prealloc reports whether the kernel would have allocated all elements at once.
+func (t *htab) prealloc() bool { return t.b.spec.Flags&spec.MapNoPrealloc == 0 }
+
 // take finds a slot for a new element. When it replaces an element of a
 // preallocated map it is the spare one of the CPU, and the old element becomes
 // the spare (hashtab.c, alloc_htab_elem): replacing needs no free element.
 func (t *htab) take(cpu int, replace bool) (int32, spec.Errno) {
-	if replace && t.extra != nil && t.extra[cpu] >= 0 {
+	spare := replace && t.prealloc()
+	if spare && t.extra[cpu] >= 0 {
 		return t.extra[cpu], 0
 	}
-	if n := len(t.free); n > 0 && !replace {
+	if n := len(t.free); n > 0 && !spare {
 		s := t.free[n-1]
 		t.free = t.free[:n-1]
 		return s, 0
@@ -196,7 +200,7 @@ func (t *htab) take(cpu int, replace bool) (int32, spec.Errno) {
 
 // put gives a slot back.
 func (t *htab) put(cpu int, slot int32, replaced bool) {
-	if replaced && t.b.spec.Flags&spec.MapNoPrealloc == 0 {
+	if replaced && t.prealloc() {
 		t.extra[cpu] = slot
 		return
 	}

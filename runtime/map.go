@@ -135,9 +135,6 @@ const (
 	maxHashElem = 4<<20 - 48
 	// maxPerCPUValue is PCPU_MIN_UNIT_SIZE (include/linux/percpu.h).
 	maxPerCPUValue = 32 << 10
-	// maxBPFName is the longest map or program name that the kernel keeps,
-	// BPF_OBJ_NAME_LEN less the NUL.
-	maxBPFName = 15
 )
 
 // accessFlags are the flags that all maps share (BPF_F_ACCESS_MASK).

@@ -12,7 +12,7 @@ import (
 // their CPU with bpf_perf_event_output.
 //
 // User space normally opens an event for every CPU at once, so this map starts
-// with all of them open; Delete closes one and Update opens it again.
+// with all of them open; Delete closes one and Open opens it again.
 type PerfEventArray struct {
 	mapBase
 	bufs []perfBuf // one for each CPU, as far as max_entries goes
@@ -123,24 +123,29 @@ func (m *PerfEventArray) Lookup(key []byte) ([]byte, error) {
 	return nil, spec.ENOTSUPP
 }
 
-// Update implements [Map]: it opens the event of a CPU; the value, a file
-// descriptor in the kernel, is ignored.
+// Update implements [Map]: the kernel wants the file descriptor of an event, and
+// there are none here; see Open.
 func (m *PerfEventArray) Update(key, value []byte, flags uint64) error {
 	defer m.lock().Unlock()
 	if e := m.userWrite(key); e != 0 {
 		return e
 	}
-	if flags != spec.UpdateAny || len(value) != 4 {
-		return spec.EINVAL
-	}
-	i := binary.LittleEndian.Uint32(key)
 	switch {
-	case i >= m.spec.MaxEntries:
+	case flags != spec.UpdateAny || len(value) != 4:
+		return spec.EINVAL
+	case binary.LittleEndian.Uint32(key) >= m.spec.MaxEntries:
 		return spec.E2BIG
-	case i >= uint32(len(m.bufs)):
-		return spec.EBADF
 	}
-	m.bufs[i].open = true
+	return spec.EBADF
+}
+
+// Open opens the event of a CPU again after Delete has closed it.
+func (m *PerfEventArray) Open(cpu int) error {
+	defer m.lock().Unlock()
+	if cpu < 0 || cpu >= len(m.bufs) {
+		return spec.E2BIG
+	}
+	m.bufs[cpu].open = true
 	return nil
 }
 

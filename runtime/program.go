@@ -17,7 +17,6 @@ type Program struct {
 	code   *vm.Code
 	funcs  []*vm.Func // of the code, that handles stand for
 	runner vm.Runner  // nil until the first run
-	frags  bool       // may see packets in several fragments
 
 	runCnt, runTime uint64
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 
 	"bpfvm/spec"
+	"bpfvm/types"
 	"bpfvm/vm"
 )
 
@@ -22,8 +23,7 @@ type Options struct {
 	// MemCap bounds the arena in bytes; 0 means vm.DefaultCap.
 	MemCap uint64
 	// Target is the BTF of the kernel that is played: task_struct is laid out by
-	// it. Nil means that there is none, and then the current task has an address
-	// but no contents.
+	// it. Nil means the embedded one, types.Target.
 	Target *btf.Spec
 	// Seed starts the random numbers.
 	Seed uint64
@@ -80,6 +80,13 @@ func New(o Options) (*Runtime, error) {
 	}
 	if o.CPUs < 0 || o.CPUs > MaxCPUs {
 		return nil, fmt.Errorf("runtime: %d CPUs: want 1 to %d", o.CPUs, MaxCPUs)
+	}
+	if o.Target == nil {
+		target, err := types.Target()
+		if err != nil {
+			return nil, fmt.Errorf("runtime: %w", err)
+		}
+		o.Target = target
 	}
 	mem, err := vm.NewMemory(o.MemCap)
 	if err != nil {

@@ -1,6 +1,10 @@
 package runtime
 
-import "github.com/cilium/ebpf/btf"
+import (
+	"github.com/cilium/ebpf/btf"
+
+	"bpfvm/types"
+)
 
 // taskLayout is where the target kernel keeps the fields of a task.
 type taskLayout struct {
@@ -22,34 +26,20 @@ func (l *taskLayout) init(target *btf.Spec) {
 
 // layoutOf looks a structure up; it is empty when the target does not have it.
 func layoutOf(target *btf.Spec, name string) structLayout {
-	var s *btf.Struct
-	if target == nil || target.TypeByName(name, &s) != nil {
+	t, err := types.TypeByName(target, "struct "+name)
+	if err != nil {
 		return structLayout{}
 	}
-	l := structLayout{size: min(s.Size, taskStride/4), off: map[string]uint32{}}
-	l.add(s.Members, 0, 0)
+	fields, err := types.Fields(t)
+	if err != nil {
+		return structLayout{}
+	}
+	l := structLayout{off: map[string]uint32{}}
+	for _, f := range fields {
+		if end := f.Off + f.Size; f.Bits == 0 && end <= taskStride/4 {
+			l.off[f.Name] = f.Off
+			l.size = max(l.size, end)
+		}
+	}
 	return l
-}
-
-// add collects members; depth bounds types that contain themselves, which broken
-// BTF may have.
-func (l *structLayout) add(members []btf.Member, base uint32, depth int) {
-	if depth > 8 {
-		return
-	}
-	for _, m := range members {
-		off := base + m.Offset.Bytes()
-		if m.Name != "" {
-			if _, ok := l.off[m.Name]; !ok {
-				l.off[m.Name] = off
-			}
-			continue
-		}
-		switch t := btf.UnderlyingType(m.Type).(type) {
-		case *btf.Struct:
-			l.add(t.Members, off, depth+1)
-		case *btf.Union:
-			l.add(t.Members, off, depth+1)
-		}
-	}
 }

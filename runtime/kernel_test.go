@@ -1,0 +1,329 @@
+package runtime_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	goruntime "runtime"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+
+	"bpfvm/elf"
+	"bpfvm/isa"
+	"bpfvm/spec"
+)
+
+// The real kernel is asked in a child process: a program that makes the kernel's
+// verifier fail takes the loading thread with it, and the child then ends at its
+// deadline.
+
+// kernelJob is what the child does: create maps, apply operations to the first of
+// them, load and run a program, read the maps back.
+type kernelJob struct {
+	Maps    []spec.MapSpec
+	Ops     []mapOp
+	Insns   isa.Program // maps are wide instructions with the map's index as imm
+	Type    spec.ProgType
+	License string
+	Inputs  [][]byte // packets, or contexts of syscall programs
+}
+
+// mapOp is one operation of user space on a map.
+type mapOp struct {
+	Op         string // lookup, update, delete, next
+	Key, Value []byte
+	Flags      uint64
+}
+
+// opResult is what came of it.
+type opResult struct {
+	Errno spec.Errno
+	Out   []byte // value or key
+}
+
+func (r opResult) String() string {
+	if r.Errno != 0 {
+		return r.Errno.String()
+	}
+	return fmt.Sprintf("ok %x", r.Out)
+}
+
+// kernelAnswer is what the child found.
+type kernelAnswer struct {
+	CPUs    int
+	MapErrs []spec.Errno // of creation
+	Ops     []opResult
+	LoadErr string
+	Runs    []kernelRun
+	Elems   []map[string][]byte // of the maps at the end
+}
+
+type kernelRun struct {
+	R0  uint32
+	Out []byte // packet, or context of syscall programs
+	Err string
+}
+
+const childEnv = "BPFVM_TEST_KERNEL_CHILD"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		if err := kernelChild(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// askKernel runs a job in a child, or skips the test where there is no kernel to
+// ask.
+func askKernel(t testing.TB, job kernelJob) kernelAnswer {
+	t.Helper()
+	if goruntime.GOOS != "linux" || os.Geteuid() != 0 {
+		t.Skip("needs bpf(2): Linux and root")
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in, out, stderr bytes.Buffer
+	if err := gob.NewEncoder(&in).Encode(job); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe)
+	cmd.Env = append(os.Environ(), childEnv+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = &in, &out, &stderr
+	cmd.WaitDelay = time.Second
+	timer := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
+	defer timer.Stop()
+	if err := cmd.Run(); err != nil {
+		if bytes.Contains(stderr.Bytes(), []byte("operation not permitted")) {
+			t.Skipf("needs bpf(2): %s", stderr.Bytes())
+		}
+		t.Fatalf("kernel: %v\n%s", err, stderr.Bytes())
+	}
+	var a kernelAnswer
+	if err := gob.NewDecoder(&out).Decode(&a); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// kernelChild does a job that stands on its standard input.
+func kernelChild() error {
+	goruntime.LockOSThread()
+	if err := pinToCPU(0); err != nil {
+		return err
+	}
+	var job kernelJob
+	if err := gob.NewDecoder(os.Stdin).Decode(&job); err != nil {
+		return err
+	}
+	a := kernelAnswer{CPUs: ebpf.MustPossibleCPU()}
+	var maps []*ebpf.Map
+	for _, s := range job.Maps {
+		m, err := ebpf.NewMap(&ebpf.MapSpec{
+			Type: ebpf.MapType(s.Type), KeySize: s.KeySize, ValueSize: s.ValueSize,
+			MaxEntries: s.MaxEntries, Flags: uint32(s.Flags),
+		})
+		if errors.Is(err, syscall.EPERM) {
+			return err
+		}
+		a.MapErrs = append(a.MapErrs, errnoOf(err))
+		maps = append(maps, m)
+		for _, kv := range s.Contents {
+			if err := m.Put(kv.Key, kv.Value); err != nil {
+				return err
+			}
+		}
+		if s.Frozen {
+			if err := m.Freeze(); err != nil {
+				return err
+			}
+		}
+	}
+	for _, op := range job.Ops {
+		a.Ops = append(a.Ops, kernelOp(maps[0], job.Maps[0], op, a.CPUs))
+	}
+	if len(job.Insns) > 0 {
+		if err := kernelRuns(&job, maps, &a); err != nil {
+			return err
+		}
+	}
+	for i, m := range maps {
+		a.Elems = append(a.Elems, kernelElems(m, job.Maps[i], a.CPUs))
+	}
+	return gob.NewEncoder(os.Stdout).Encode(a)
+}
+
+// kernelElems reads the elements of a map, values in the shape of runtime.Map.
+func kernelElems(m *ebpf.Map, s spec.MapSpec, cpus int) map[string][]byte {
+	elems := map[string][]byte{}
+	if m == nil || s.KeySize == 0 || s.Type == spec.MapProgArray || s.Type == spec.MapPerfEventArray {
+		return elems
+	}
+	key := make([]byte, s.KeySize)
+	for err := m.NextKey(nil, key); err == nil; err = m.NextKey(bytes.Clone(key), key) {
+		elems[string(key)] = kernelOp(m, s, mapOp{Op: "lookup", Key: key}, cpus).Out
+	}
+	return elems
+}
+
+func kernelOp(m *ebpf.Map, s spec.MapSpec, op mapOp, cpus int) opResult {
+	switch op.Op {
+	case "lookup":
+		if !s.Type.PerCPU() {
+			out := make([]byte, s.ValueSize)
+			err := m.LookupWithFlags(op.Key, out, ebpf.MapLookupFlags(op.Flags))
+			return result(out, err)
+		}
+		vals := make([][]byte, cpus)
+		err := m.LookupWithFlags(op.Key, &vals, ebpf.MapLookupFlags(op.Flags))
+		var all []byte
+		for _, v := range vals {
+			all = append(all, v...)
+			all = append(all, make([]byte, -len(v)&7)...)
+		}
+		return result(all, err)
+	case "update":
+		if !s.Type.PerCPU() {
+			return result(nil, m.Update(op.Key, op.Value, ebpf.MapUpdateFlags(op.Flags)))
+		}
+		stride := (int(s.ValueSize) + 7) &^ 7
+		vals := make([][]byte, cpus)
+		for i := range vals {
+			vals[i] = op.Value[i*stride:][:s.ValueSize]
+		}
+		return result(nil, m.Update(op.Key, vals, ebpf.MapUpdateFlags(op.Flags)))
+	case "delete":
+		return result(nil, m.Delete(op.Key))
+	default:
+		out := make([]byte, s.KeySize)
+		var key any
+		if op.Key != nil {
+			key = op.Key
+		}
+		return result(out, m.NextKey(key, out))
+	}
+}
+
+func result(out []byte, err error) opResult {
+	if err != nil {
+		return opResult{Errno: errnoOf(err)}
+	}
+	return opResult{Out: out}
+}
+
+// errnoOf digs the number out of an error of cilium/ebpf; -1 is none of the
+// kernel's.
+func errnoOf(err error) spec.Errno {
+	if err == nil {
+		return 0
+	}
+	if n, ok := errors.AsType[syscall.Errno](err); ok {
+		return spec.Errno(n)
+	}
+	return -1
+}
+
+// kernelRuns loads the program and runs it on each input.
+func kernelRuns(job *kernelJob, maps []*ebpf.Map, a *kernelAnswer) error {
+	code := slices.Clone(job.Insns)
+	for pc, ins := range job.Insns.All() {
+		if p := isa.Pseudo(ins.Src()); ins.IsWide() && (p == isa.PseudoMapFD || p == isa.PseudoMapValue) {
+			code[pc].Imm = int32(maps[ins.Imm].FD())
+		}
+	}
+	list, err := asm.AppendInstructions(nil, bytes.NewReader(isa.Encode(code)), binary.LittleEndian, "linux")
+	if err != nil {
+		return err
+	}
+	ps := &ebpf.ProgramSpec{Type: ebpf.ProgramType(job.Type), Instructions: list, License: job.License}
+	if job.Type == spec.ProgSyscall {
+		ps.Flags = 1 << 4 // BPF_F_SLEEPABLE
+	}
+	prog, err := ebpf.NewProgram(ps)
+	if err != nil {
+		if ve, ok := errors.AsType[*ebpf.VerifierError](err); ok {
+			a.LoadErr = fmt.Sprintf("%+v", ve)
+		} else {
+			a.LoadErr = err.Error()
+		}
+		return nil
+	}
+	defer prog.Close()
+	for _, in := range job.Inputs {
+		opts := &ebpf.RunOptions{}
+		if job.Type == spec.ProgSyscall {
+			opts.Context, opts.ContextOut = in, bytes.Clone(in)
+		} else {
+			opts.Data, opts.DataOut = in, make([]byte, len(in)+4096)
+		}
+		r0, err := prog.Run(opts)
+		run := kernelRun{R0: r0}
+		switch {
+		case err != nil:
+			run.Err = err.Error()
+		case job.Type == spec.ProgSyscall:
+			run.Out, _ = opts.ContextOut.([]byte)
+		default:
+			run.Out = opts.DataOut
+		}
+		a.Runs = append(a.Runs, run)
+	}
+	return nil
+}
+
+// assemble makes a collection of assembler text: see package isa.
+func assemble(t testing.TB, src string) *spec.CollectionSpec {
+	t.Helper()
+	unit, err := isa.Assemble(t.Name(), []byte(src), isa.Options{HelperID: func(name string) (int32, bool) {
+		h := spec.HelperByName(name)
+		if h == nil {
+			return 0, false
+		}
+		return int32(h.ID), true
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	obj, err := elf.Write(unit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cs, err := elf.LoadReader(bytes.NewReader(obj), int64(len(obj)), elf.Options{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cs
+}
+
+// jobFor makes the kernel's job out of a collection with one program.
+func jobFor(cs *spec.CollectionSpec, inputs ...[]byte) kernelJob {
+	p := cs.Programs[0]
+	job := kernelJob{Type: p.Type, License: p.License, Insns: slices.Clone(p.Insns), Inputs: inputs}
+	index := map[string]int32{}
+	for i, m := range cs.Maps {
+		index[m.Name] = int32(i)
+		job.Maps = append(job.Maps, spec.MapSpec{
+			Type: m.Type, KeySize: m.KeySize, ValueSize: m.ValueSize, MaxEntries: m.MaxEntries, Flags: m.Flags,
+			Contents: m.Contents, Frozen: m.Frozen,
+		})
+	}
+	for _, r := range p.Refs {
+		job.Insns[r.PC].Imm = index[r.Name]
+		job.Insns[r.PC+1].Imm = int32(r.Off)
+	}
+	return job
+}
