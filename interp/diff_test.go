@@ -23,8 +23,11 @@ type outcome struct {
 func observe(t testing.TB, b *bench, e vm.Engine, code *vm.Code, limit uint64) outcome {
 	t.Helper()
 	r := compile(t, e, code)
-	copy(b.mem.Raw(b.value.Base, 64), pattern())
-	copy(b.mem.Raw(b.ctx.Base+24, 40), make([]byte, 40))
+	if b.initial == nil {
+		copy(b.mem.Raw(b.value.Base, 64), pattern())
+		b.initial = bytes.Clone(b.mem.Raw(vm.FirstAddr, b.mem.Used()))
+	}
+	copy(b.mem.Raw(vm.FirstAddr, b.mem.Used()), b.initial)
 	b.m.Limit = limit
 	b.m.Reset()
 	var o outcome

@@ -57,7 +57,7 @@ func isBinary(op uint16) bool { return op <= opSmod32 }
 
 // opposite is the condition that holds when another does not; 0 for none.
 var opposite = [...]uint16{
-	opJeq - opJeq:  opJne,
+	0:              opJne, // of opJeq
 	opJne - opJeq:  opJeq,
 	opJset - opJeq: 0,
 	opJgt - opJeq:  opJle,
@@ -249,7 +249,7 @@ func (c *compiler) pairJump(x, y record) (r record, cost int, ok bool) {
 		}
 		var o uint16
 		switch i {
-		case opAdd - opAdd:
+		case 0: // opAdd
 			o = 0
 		case opSub - opAdd:
 			o = 1
@@ -303,7 +303,7 @@ func pairLoad(x, y record) (r record, cost int, ok bool) {
 	}
 	var o uint16
 	switch y.op - base {
-	case opAdd - opAdd:
+	case 0: // opAdd
 		o = 0
 	case opOr - opAdd:
 		o = 1

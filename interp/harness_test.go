@@ -16,6 +16,8 @@ type bench struct {
 	ctx   *vm.Region
 	value *vm.Region // 4 elements of 16 bytes
 	pkt   *vm.Region // 64 bytes of room, 60 of packet, 64 of room
+
+	initial []byte // the arena before the first run of observe
 }
 
 func newBench(t testing.TB) *bench {

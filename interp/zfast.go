@@ -1590,7 +1590,7 @@ outer:
 				}
 				continue
 			case opJa:
-				break
+
 			case opMayGoto:
 				if st.mayGoto == 0 {
 					break
@@ -1643,7 +1643,6 @@ outer:
 					st.clearStack(in, top, reach)
 					continue outer
 				}
-				break
 			case opExit:
 				depth := st.m.Depth
 				if depth == st.floor {

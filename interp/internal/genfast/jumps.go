@@ -53,7 +53,7 @@ func (g *gen) jumps() {
 			g.add(c.opName(width), "if %s {\nbreak\n}\ncontinue", c.test(width, "st.reg[in.d]", "st.reg[in.e]"))
 		}
 	}
-	g.add("opJa", "break")
+	g.add("opJa", "")
 	g.add("opMayGoto", `if st.mayGoto == 0 {
 		break
 	}
@@ -103,8 +103,7 @@ func (g *gen) control() {
 	if reach := uint64(in.b) | uint64(in.c)<<8; reach != 0 {
 		st.clearStack(in, top, reach)
 		continue outer
-	}
-	break`)
+	}`)
 	g.add("opExit", `depth := st.m.Depth
 	if depth == st.floor {
 		st.spend(st.list.from[pc-1].fault + 1)
