@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,11 +45,13 @@ const (
 // DefaultKernelVersion is what LINUX_KERNEL_VERSION reads as: 6.18.0.
 const DefaultKernelVersion = 6<<16 | 18<<8
 
-// DefaultKconfig are the values of configuration variables on the machine that
-// we show: x86-64, Linux 6.18, with what BPF programs ask for switched on. Any
-// other variable reads as 0 when it is declared weak, as with libbpf, and is an
-// error otherwise.
-var DefaultKconfig = map[string]string{
+// DefaultKconfig returns the values of configuration variables on the machine
+// that we show: x86-64, Linux 6.18, with what BPF programs ask for switched on.
+// Any other variable reads as 0 when it is declared weak, as with libbpf, and is
+// an error otherwise.
+func DefaultKconfig() map[string]string { return maps.Clone(defaultKconfig) }
+
+var defaultKconfig = map[string]string{
 	"CONFIG_64BIT":                    "y",
 	"CONFIG_BPF":                      "y",
 	"CONFIG_BPF_JIT":                  "y",
@@ -227,7 +230,7 @@ func (l *loader) kconfigValue(e *extern, to []byte) error {
 	}
 	text, ok := l.opts.Kconfig[name]
 	if !ok {
-		text, ok = DefaultKconfig[name]
+		text, ok = defaultKconfig[name]
 	}
 	if !ok {
 		if e.sym.Weak() {

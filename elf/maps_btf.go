@@ -177,7 +177,7 @@ func (l *loader) parseMapDef(t btf.Type, outer *spec.MapSpec) (*spec.MapSpec, er
 // prototype of the programs.
 func (l *loader) parseValues(t btf.Type, m *spec.MapSpec) error {
 	if !isMapInMap(m.Type) && m.Type != spec.MapProgArray {
-		return unsupported("initial values of map type %d", m.Type)
+		return unsupported("initial values of a map of type %v", m.Type)
 	}
 	arr, ok := btf.UnderlyingType(t).(*btf.Array)
 	if !ok || arr.Nelems != 0 {
