@@ -188,7 +188,7 @@ func (l *loader) readBTF() {
 		l.errs.add(&SectionError{Section: ".BTF", Off: -1, Err: l.btErr})
 		return
 	}
-	l.out.BTF = sec.data
+	l.out.BTF = l.placeVariables(sec.data)
 	ext := l.f.Section(".BTF.ext")
 	if ext == nil || len(ext.data) == 0 {
 		return
