@@ -29,8 +29,8 @@ func (e *ExpectResult) String() string {
 }
 
 // check compares what is expected with what is there now.
-func (r *runner) check(c checkpoint) ExpectResult {
-	e := c.expect
+// The runs are those of the event above it.
+func (r *runner) check(e *Expect, runs []*ProgRun) ExpectResult {
 	res := ExpectResult{Pos: e.Pos, Text: FormatStmt(e), Want: e.condition()}
 	switch e.Subject {
 	case SubjectMap, SubjectMapMissing, SubjectMapEntries:
@@ -46,7 +46,7 @@ func (r *runner) check(c checkpoint) ExpectResult {
 			res.OK, res.Got = e.count(r.records[e.Name])
 		}
 	default:
-		res.OK, res.Got = r.checkRun(e, r.last[c.event])
+		res.OK, res.Got = r.checkRun(e, runs)
 	}
 	return res
 }

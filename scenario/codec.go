@@ -32,11 +32,25 @@ func typeByID(b *btf.Spec, id, size uint32) valueType {
 	if err != nil {
 		return v
 	}
+	if sec, ok := t.(*btf.Datasec); ok {
+		t = section(sec)
+	}
 	// A type that says another size than the map, or has no values, is no help.
 	if _, err := types.Format(t, make([]byte, size)); err == nil {
 		v.typ = t
 	}
 	return v
+}
+
+// section makes a structure of a section of variables, one member for each.
+func section(sec *btf.Datasec) *btf.Struct {
+	st := &btf.Struct{Name: sec.Name, Size: sec.Size}
+	for _, info := range sec.Vars {
+		if v, ok := info.Type.(*btf.Var); ok {
+			st.Members = append(st.Members, btf.Member{Name: v.Name, Type: v.Type, Offset: btf.Bits(info.Offset) * 8})
+		}
+	}
+	return st
 }
 
 func (v valueType) encode(b []byte) (json.RawMessage, error) {

@@ -40,12 +40,22 @@ var hooks = []hook{
 	{name: "kretprobe", target: "SYMBOL", must: true, args: registerArgs},
 	{name: "uprobe", target: "PATH:SYMBOL", must: true, args: registerArgs, user: true},
 	{name: "uretprobe", target: "PATH:SYMBOL", must: true, args: registerArgs, user: true},
+	{name: "ksyscall", target: "SYSCALL", must: true, args: registerArgs},
+	{name: "kretsyscall", target: "SYSCALL", must: true, args: registerArgs},
+	{name: "usdt", target: "PATH:PROVIDER:NAME", must: true, args: registerArgs, user: true},
 	{name: "tracepoint", alias: []string{"tp"}, target: "CATEGORY/NAME", must: true},
 	{name: "raw_tracepoint", alias: []string{"raw_tp"}, target: "NAME", must: true, args: rawArgs},
 	{name: "perf_event", target: "NAME", args: slices.Concat(runtime.RegNames(), []string{"sample_period", "addr"})},
 	{name: "xdp", target: "DEVICE", args: xdpArgs, packet: true},
 	{name: "tc", alias: []string{"classifier"}, target: "DEVICE", args: skbArgs, packet: true},
+	{name: "syscall", args: []string{"ctx"}},
 	{name: "socket", target: "NAME", args: skbArgs, packet: true},
+}
+
+// missing are hooks that Linux has and that no event can stand for here.
+var missing = []string{
+	"cgroup_skb", "fentry", "fexit", "flow_dissector", "fmod_ret", "iter", "kprobe.multi", "lsm", "lwt_in", "lwt_out", "lwt_xmit",
+	"netfilter", "raw_tracepoint.w", "sk_lookup", "sk_msg", "sk_reuseport", "sk_skb", "sockops", "struct_ops", "tp_btf", "uprobe.multi",
 }
 
 // findHook looks a hook up by its name or an older one.

@@ -15,7 +15,7 @@ import (
 // input makes what the hook gives to programs from a firing.
 func (f *firing) input() (runtime.Input, error) {
 	switch f.ev.Hook {
-	case "kprobe", "kretprobe", "uprobe", "uretprobe":
+	case "kprobe", "kretprobe", "uprobe", "uretprobe", "ksyscall", "kretsyscall", "usdt":
 		k := &runtime.Kprobe{CPU: f.world.cpu}
 		f.each(func(name string, v uint64) { *k.Regs.Reg(name) = v })
 		return k, nil
@@ -40,11 +40,18 @@ func (f *firing) input() (runtime.Input, error) {
 			r.Args[i] = v
 		})
 		return r, nil
+	case "syscall":
+		sys := &runtime.Syscall{CPU: f.world.cpu}
+		var err error
+		for _, a := range f.ev.Args {
+			sys.Ctx, err = a.Value.appendBytes(nil)
+		}
+		return sys, err
 	case "tracepoint":
 		rec, err := f.record()
 		return &runtime.Tracepoint{Record: rec, CPU: f.world.cpu}, err
 	case "xdp":
-		if f.link != LinkEthernet {
+		if f.link == LinkRaw {
 			return nil, errors.New("xdp wants Ethernet frames, this is raw IP")
 		}
 		x := &runtime.XDP{Data: f.pkt, CPU: f.world.cpu}
@@ -186,11 +193,11 @@ func inline(fld *spec.CtxField) bool { return strings.HasSuffix(fld.CType, "]") 
 
 // inRecord says that the argument's bytes go into the record, not elsewhere.
 func inRecord(e *Event, a Arg) bool {
+	if takesBytes(e, a.Name) {
+		return true
+	}
 	if e.Hook != "tracepoint" {
 		return false
-	}
-	if a.Name == "record" {
-		return true
 	}
 	fld, _, _ := traceField(spec.Tracepoint(e.Target), a.Name)
 	return fld != nil && (inline(fld) && fld.Name != "args" || strings.HasPrefix(fld.CType, "__data_loc"))
@@ -201,7 +208,7 @@ func checkTracepoint(e *Event) error {
 	layout := spec.Tracepoint(e.Target)
 	for _, a := range e.Args {
 		if a.Name == "record" {
-			if is, _, _ := a.Value.memory(); !is || len(e.Args) > 1 {
+			if a.Value.Kind != ValueCall || len(e.Args) > 1 {
 				return &Error{Pos: a.Pos, Msg: "record=bytes(\"..\") gives the whole record after the common fields, and stands alone"}
 			}
 			continue

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -53,6 +54,9 @@ func (p *parser) event(at Pos) (Stmt, *Error) {
 	}
 	name, target, colon := strings.Cut(word, ":")
 	h := findHook(name)
+	if slices.Contains(missing, name) {
+		return nil, &Error{Pos: hookAt, Msg: fmt.Sprintf("events of %s are not supported", name), Err: errors.ErrUnsupported}
+	}
 	if h == nil {
 		known := slices.Concat(Hooks(), keys(verbs), []string{"expect", "at"})
 		return nil, p.errf(hookAt, "unknown statement or event %s%s", name, didYouMean(name, known))
@@ -131,7 +135,7 @@ func checkArgs(h *hook, e *Event) *Error {
 			continue
 		}
 		is, _, _ := a.Value.memory()
-		is = is || a.Value.Kind == ValueCall && a.Value.Text == "task"
+		is = is || a.Value.Kind == ValueCall && (a.Value.Text == "task" || takesBytes(e, a.Name))
 		if !is && !a.Value.IsNumber() {
 			return &Error{Pos: a.Value.Pos, Msg: fmt.Sprintf("%s=%s: a number, str(\"..\"), bytes(\"..\"), ptr(..) or task(PID) is wanted", a.Name, a.Value)}
 		}
@@ -145,6 +149,11 @@ func checkArgs(h *hook, e *Event) *Error {
 		}
 	}
 	return nil
+}
+
+// takesBytes says that an argument is given as bytes, which any function makes.
+func takesBytes(e *Event, name string) bool {
+	return e.Hook == "tracepoint" && name == "record" || e.Hook == "syscall" && name == "ctx"
 }
 
 // checkPacketArg checks what can be checked without opening files.

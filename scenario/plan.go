@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,8 +9,18 @@ import (
 	"time"
 )
 
-// firing is one happening of an event statement: repetitions and the frames of a
-// capture are firings of their own.
+// block is one event statement laid out in time: its packets (one empty frame where
+// the hook has none) one after the other, repeated. Blocks are not unrolled; a
+// short script may stand for millions of events.
+type block struct {
+	*source
+	at     time.Duration // of the first firing
+	every  time.Duration // between the last packet of a round and the first of the next
+	repeat uint64
+	frames []Frame
+}
+
+// firing is one happening of an event statement.
 type firing struct {
 	*source
 	at   time.Duration
@@ -26,26 +35,26 @@ type source struct {
 	regs  []uint64 // values of the event's arguments, by their place in ev.Args
 }
 
-// checkpoint is an expectation and when it is checked: before the firing of that
-// index. event is the index of the firing that "r0" and so on speak of, -1 for
-// none.
+// checkpoint is an expectation with the number of blocks that stand above it: it is
+// checked when all of them are over, and speaks of the last firing of the last one.
 type checkpoint struct {
 	expect *Expect
-	before int
-	event  int
+	above  int
 }
 
 // plan is a script made ready to run.
 type plan struct {
 	start, step time.Duration
 	seed        uint64
-	firings     []firing // in order of time
-	checks      []checkpoint
+	blocks      []block      // in the order of the script
+	checks      []checkpoint // in the order of the script
+	events      uint64       // how many firings the blocks make
 	mocks       []*Mock
 	tasks       []who
 	sets        []*MapSet
 	memory      foreignPlan
 	cpus        int
+	now         time.Duration // end of the last block
 }
 
 // Defaults of scripts that do not say otherwise.
@@ -63,21 +72,12 @@ type planner struct {
 	script *Script
 	files  fs.FS
 	errs   Errors
-	now    time.Duration
 	begun  bool // an event has been seen
 	cpu    int
 	people map[uint64]who
 	taskOf func(pid uint32) uint64
 	bytes  int
-	// marks are the checks with the number of firings above them, in the order of
-	// the script; sorting turns that into checkpoints.
-	marks []mark
-	parts map[string][]Frame
-}
-
-type mark struct {
-	expect *Expect
-	above  int
+	parts  map[string][]Frame // captures that were read
 }
 
 // makePlan checks what the parser could not and lays the script out in time. The
@@ -97,7 +97,7 @@ func makePlan(s *Script, files fs.FS, taskOf func(uint32) uint64) (*plan, error)
 			e.File = s.Name
 			p.errs = append(p.errs, e)
 		}
-		if len(p.firings) > MaxEvents {
+		if p.events > MaxEvents {
 			p.errs = append(p.errs, &Error{File: s.Name, Pos: st.Position(), Msg: fmt.Sprintf("more than %d events", MaxEvents)})
 			break
 		}
@@ -105,7 +105,6 @@ func makePlan(s *Script, files fs.FS, taskOf func(uint32) uint64) (*plan, error)
 	if err := p.errs.sorted(); err != nil {
 		return nil, err
 	}
-	p.sort()
 	return &p.plan, nil
 }
 
@@ -143,12 +142,12 @@ func (p *planner) statement(st Stmt) error {
 	case *Event:
 		return p.event(st)
 	case *Expect:
-		p.marks = append(p.marks, mark{st, len(p.firings)})
+		p.checks = append(p.checks, checkpoint{st, len(p.blocks)})
 	}
 	return nil
 }
 
-// event adds the firings of one statement.
+// event adds the block of one statement.
 func (p *planner) event(e *Event) error {
 	w, repeat, every := who{cpu: p.cpu}, uint64(1), p.step
 	for _, a := range e.Set {
@@ -185,25 +184,36 @@ func (p *planner) event(e *Event) error {
 	if err != nil {
 		return err
 	}
-	if uint64(len(frames)) > 0 && repeat > uint64(MaxEvents/len(frames)) {
+	return p.add(block{source: &source{ev: e, world: w, regs: regs}, at: at, every: every, repeat: repeat, frames: frames})
+}
+
+// add appends a block and moves the time to its end.
+func (p *plan) add(b block) error {
+	if n := uint64(len(b.frames)); b.repeat > MaxEvents/n || p.events+b.repeat*n > MaxEvents {
 		return fmt.Errorf("more than %d events", MaxEvents)
 	}
-	span := frames[len(frames)-1].Time.Sub(frames[0].Time)
-	if every > 0 && repeat > uint64((math.MaxInt64-int64(at)-max(0, int64(span)))/int64(every)) {
-		return fmt.Errorf("%d times every %s is too long", repeat, formatDuration(every))
+	p.blocks = append(p.blocks, b)
+	p.events += b.repeat * uint64(len(b.frames))
+	if b.repeat == 0 {
+		p.now = b.at
+		return nil
 	}
-	src := &source{ev: e, world: w, regs: regs}
-	for i := range repeat {
-		for _, f := range frames {
-			t := at + time.Duration(i)*every
-			if since := f.Time.Sub(frames[0].Time); since > 0 && since <= math.MaxInt64-t-p.start {
-				t += since
-			}
-			p.firings = append(p.firings, firing{source: src, at: t, pkt: f.Data, link: f.Link})
-			p.now = t
-		}
+	// All times together must stay below the clock's 64 bits.
+	span, rounds := b.span(), time.Duration(b.repeat)
+	if limit := (math.MaxInt64 - b.at - p.start) / rounds; b.every > limit || span > limit-b.every {
+		return errors.New("it takes longer than the clock can count")
 	}
+	p.now = b.at + rounds*span + (rounds-1)*b.every
 	return nil
+}
+
+// span is the time from the first to the last packet.
+func (b *block) span() time.Duration {
+	d := time.Duration(0)
+	for _, f := range b.frames {
+		d = max(d, f.Time.Sub(b.frames[0].Time))
+	}
+	return d
 }
 
 // arguments gives the numbers that the event's arguments stand for; strings and
@@ -319,31 +329,4 @@ func (p *planner) read(name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: the script's files have more than %d bytes", name, maxPlanBytes)
 	}
 	return fs.ReadFile(p.files, name)
-}
-
-// sort brings the firings into the order of time, those of one time in the order
-// of the script, and finds out when each expectation can be checked.
-func (p *planner) sort() {
-	order := make([]int, len(p.firings))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(p.firings[a].at, p.firings[b].at) })
-	sorted, place := make([]firing, len(order)), make([]int, len(order))
-	for to, from := range order {
-		sorted[to], place[from] = p.firings[from], to
-	}
-	done, latest := 0, -1
-	for _, m := range p.marks {
-		for ; done < m.above; done++ {
-			latest = max(latest, place[done])
-		}
-		c := checkpoint{expect: m.expect, before: latest + 1, event: -1}
-		if m.above > 0 {
-			c.event = place[m.above-1]
-		}
-		p.checks = append(p.checks, c)
-	}
-	slices.SortStableFunc(p.checks, func(a, b checkpoint) int { return cmp.Compare(a.before, b.before) })
-	p.firings = sorted
 }

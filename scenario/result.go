@@ -201,7 +201,7 @@ func newRun(f *firing, index int, at time.Duration, res runtime.Result) *ProgRun
 	default:
 		r.Ret = spec.RetName(res.Prog.Type(), res.R0)
 	}
-	if f.pkt != nil {
+	if isPacketHook(f.ev.Hook) {
 		r.Packet = packetResult(f, res)
 	}
 	if res.Redirect != nil {

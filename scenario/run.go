@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -110,7 +111,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &runner{Options: o, plan: p, res: &Result{}, last: map[int][]*ProgRun{}, unheard: map[string]bool{}}
+	r := &runner{Options: o, plan: p, res: &Result{}, unheard: map[string]bool{}}
 	if r.maps, err = NewMaps(o.Runtime, o.Collection); err != nil {
 		return nil, err
 	}
@@ -121,10 +122,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	if o.Expect != nil {
-		for _, st := range o.Expect.Stmts {
-			if e, ok := st.(*Expect); ok {
-				p.checks = append(p.checks, checkpoint{expect: e, before: len(p.firings), event: len(p.firings) - 1})
-			}
+		if err := p.expectAtEnd(o.Expect); err != nil {
+			return nil, err
 		}
 	}
 	if err := r.prepare(script); err != nil {
@@ -146,7 +145,8 @@ type runner struct {
 
 	trace   []runtime.TraceLine
 	records map[string]int
-	last    map[int][]*ProgRun // runs of events that expectations ask for
+	last    map[int][]*ProgRun // the last runs of blocks that expectations ask for
+	latest  []*ProgRun         // runs of the event that happened last
 	now     Snapshot           // with MapChanges
 	unheard map[string]bool
 	began   time.Duration
@@ -186,6 +186,8 @@ func packetHook(t spec.ProgType) string {
 	return ""
 }
 
+func isPacketHook(name string) bool { return findHook(name).packet }
+
 // addFrames appends Options.Frames to the plan as events of their own.
 func (r *runner) addFrames() error {
 	if len(r.Frames) == 0 {
@@ -200,19 +202,14 @@ func (r *runner) addFrames() error {
 	if len(hooks) == 0 {
 		return errors.New("there are packets, but no program that takes packets")
 	}
-	begin := time.Duration(0)
-	if n := len(r.plan.firings); n > 0 {
-		begin = r.plan.firings[n-1].at + r.plan.step
-	}
 	for _, h := range hooks {
-		src := &source{ev: &Event{Hook: h}}
-		for _, f := range r.Frames {
-			at := begin + max(0, f.Time.Sub(r.Frames[0].Time))
-			link := f.Link
-			if link == 0 {
-				link = LinkEthernet
-			}
-			r.plan.firings = append(r.plan.firings, firing{source: src, at: at, pkt: f.Data, link: link})
+		at := r.plan.now
+		for _, b := range r.plan.blocks {
+			at = max(at, b.at)
+		}
+		b := block{source: &source{ev: &Event{Hook: h}}, at: at, repeat: 1, frames: r.Frames}
+		if err := r.plan.add(b); err != nil {
+			return fmt.Errorf("packets: %w", err)
 		}
 	}
 	return nil
@@ -309,33 +306,60 @@ func (r *runner) run(ctx context.Context) (*Result, error) {
 	return r.res, err
 }
 
+// expectAtEnd adds the expectations of a file that holds nothing else.
+func (p *plan) expectAtEnd(s *Script) error {
+	var errs Errors
+	for _, st := range s.Stmts {
+		switch st := st.(type) {
+		case *Expect:
+			p.checks = append(p.checks, checkpoint{st, atEnd})
+		case *Comment:
+		default:
+			errs = append(errs, &Error{File: s.Name, Pos: st.Position(), Msg: "only expectations can stand here"})
+		}
+	}
+	return errs.sorted()
+}
+
+// atEnd is a checkpoint's place after all events.
+const atEnd = math.MaxInt
+
 // round goes through all events once; expectations are checked in the last round.
 func (r *runner) round(ctx context.Context, last bool) error {
 	checks := r.plan.checks
-	wanted := map[int]bool{}
-	for _, c := range checks {
-		wanted[c.event] = true
+	if !last {
+		checks = nil
 	}
-	for i := 0; ; i++ {
-		for last && len(checks) > 0 && checks[0].before == i {
-			r.res.Expect = append(r.res.Expect, r.check(checks[0]))
+	r.last, r.latest = map[int][]*ProgRun{}, nil
+	for _, c := range checks {
+		r.last[c.above-1] = nil
+	}
+	seq := newSequence(r.plan.blocks)
+	for {
+		for len(checks) > 0 && checks[0].above <= seq.prefix {
+			r.res.Expect = append(r.res.Expect, r.check(checks[0].expect, r.last[checks[0].above-1]))
 			checks = checks[1:]
 		}
-		if i == len(r.plan.firings) {
-			return nil
+		f, block, ok := seq.next()
+		if !ok {
+			break
 		}
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("stopped after %d events: %w", r.res.Events, err)
 		}
-		runs, err := r.fire(&r.plan.firings[i])
+		runs, err := r.fire(&f)
 		if err != nil {
-			ev := r.plan.firings[i].ev
-			return &Error{File: r.fileName(), Pos: ev.Pos, Msg: err.Error(), Err: err}
+			return &Error{File: r.fileName(), Pos: f.ev.Pos, Msg: err.Error(), Err: err}
 		}
-		if wanted[i] {
-			r.last[i] = runs
+		r.latest = runs
+		if _, wanted := r.last[block]; wanted {
+			r.last[block] = runs
 		}
 	}
+	for _, c := range checks {
+		r.res.Expect = append(r.res.Expect, r.check(c.expect, r.latest))
+	}
+	return nil
 }
 
 func (r *runner) fileName() string {
@@ -378,7 +402,7 @@ func (r *runner) fire(f *firing) ([]*ProgRun, error) {
 
 // results runs the programs of an event.
 func (r *runner) results(f *firing, in runtime.Input) ([]runtime.Result, error) {
-	if f.pkt != nil {
+	if isPacketHook(f.ev.Hook) {
 		var out []runtime.Result
 		for _, p := range r.progs {
 			if packetHook(p.Type()) != f.ev.Hook {

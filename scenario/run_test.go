@@ -261,21 +261,26 @@ expect r0 == 1
 		t.Fatal(err)
 	}
 	var got []string
-	for _, f := range p.firings {
+	seq, checks := newSequence(p.blocks), p.checks
+	for {
+		for ; len(checks) > 0 && checks[0].above <= seq.prefix; checks = checks[1:] {
+			got = append(got, FormatStmt(checks[0].expect))
+		}
+		f, _, ok := seq.next()
+		if !ok {
+			break
+		}
 		got = append(got, fmt.Sprintf("%s %s pid=%d %s cpu=%d %x", formatDuration(f.at), f.ev.Name(), f.world.pid, f.world.comm, f.world.cpu, f.regs))
 	}
-	for _, c := range p.checks {
-		got = append(got, fmt.Sprintf("%s before %d event %d", FormatStmt(c.expect), c.before, c.event))
-	}
 	want := []string{
+		"expect events == 0",
 		"1ms kprobe:y pid=2  cpu=3 [7f0000000000 1]",
 		"1001us kprobe:z pid=0  cpu=0 []",
 		"2ms uprobe:/bin/x:f pid=1 a cpu=0 [7f0000000100]",
 		"2010us uprobe:/bin/x:f pid=1 a cpu=0 [7f0000000100]",
 		"5ms kprobe:x pid=1 a cpu=0 [ffff888300000000]",
-		"expect events == 0 before 0 event -1",
-		"expect events == 3 before 5 event 1",
-		"expect r0 == 1 before 5 event 3",
+		"expect events == 3",
+		"expect r0 == 1",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%s", strings.Join(got, "\n"))
@@ -301,7 +306,7 @@ func TestRunErrors(t *testing.T) {
 		{"mock bpf_ktime_get = 1", "did you mean bpf_ktime_get_ns?"},
 		{"mem 0x10 = u64(1)\nmem 0x14 = u64(1)", "overlap"},
 		{"repeat=4000000 kprobe:x\nrepeat=4000000 kprobe:x", "more than 4000000 events"},
-		{"at 9000000000s repeat=4000000 every=1000s kprobe:x", "is too long"},
+		{"at 9000000000s repeat=4000000 every=1000s kprobe:x", "it takes longer than the clock can count"},
 	} {
 		s := mustParse(t, c.script)
 		o := load(t, "trace/openat.bpf.o", nil)
@@ -335,6 +340,28 @@ expect trap none
 	golden(t, "expect.golden", tell(t, res))
 	if res.OK() {
 		t.Error("OK, although expectations fail")
+	}
+}
+
+// A file of expectations is checked when all is over, against what happened last.
+func TestExpectFile(t *testing.T) {
+	o := load(t, "xdp/good.bpf.o", nil)
+	o.Frames = capture(t, "xdp/packets.pcap")
+	o.Expect = mustParse(t, "# the last frame\nexpect r0 == XDP_PASS\nexpect events == 15\nexpect packet =~ \"eth\"")
+	res := run(t, o)
+	if len(res.Expect) != 3 || !res.OK() {
+		t.Errorf("%+v", res.Expect)
+	}
+	o.Expect = mustParse(t, "expect events == 1\ncpu 0")
+	if _, err := Run(context.Background(), o); err == nil || err.Error() != "test.events:2:1: only expectations can stand here" {
+		t.Error(err)
+	}
+}
+
+func TestUnsupportedEvent(t *testing.T) {
+	_, err := Parse("", []byte("fentry:vfs_read"))
+	if !errors.Is(err, errors.ErrUnsupported) || err.Error() != "1:1: events of fentry are not supported" {
+		t.Error(err)
 	}
 }
 

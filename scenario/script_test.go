@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -204,6 +205,20 @@ func FuzzScript(f *testing.F) {
 		}
 		if diff := cmp.Diff(s.Stmts, again.Stmts, noPos, cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("%s\n%s", out, diff)
+		}
+		if p, err := makePlan(s, nil, nil); err == nil {
+			seq := newSequence(p.blocks)
+			for n, last := 0, time.Duration(0); n < 1000; n++ {
+				f, _, ok := seq.next()
+				if !ok {
+					break
+				}
+				if f.at < last {
+					t.Fatalf("time runs backwards, from %d to %d", last, f.at)
+				}
+				last = f.at
+				_, _ = f.input()
+			}
 		}
 		if again := Format(again); again != out {
 			t.Fatalf("printing is not stable:\n%s\n%s", out, again)
