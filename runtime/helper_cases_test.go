@@ -271,7 +271,7 @@ func addPacketCases(add func(name, src string, in ...[]byte)) {
 	add("tail_call_empty", packetProg("xdp", ".map jmp type=prog_array key=4 value=4 max_entries=2",
 		"\tr1 = r6\n\tr2 = map[jmp]\n\tr3 = 0\n\tcall bpf_tail_call\n\tr0 = 5", "\tr1 = r6\n\tr2 = map[jmp]\n\tr3 = 2\n\tcall bpf_tail_call\n\tr0 = 6"), eth(64))
 	add("perf_output_closed", packetProg("xdp", ".map ev type=perf_event_array key=4 value=4 max_entries=2",
-		perfCall("r6", 5, 8), perfCall("r6", 1<<32|0, 8), perfCall("r6", 65<<32|0xffffffff, 8), perfCall("r6", 1<<60, 8)), eth(64))
+		perfCall("r6", 5, 8), perfCall("r6", 1<<32, 8), perfCall("r6", 65<<32|0xffffffff, 8), perfCall("r6", 1<<60, 8)), eth(64))
 }
 
 func diffCall(from, to int, seed int) string {

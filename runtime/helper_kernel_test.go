@@ -33,7 +33,7 @@ func eth(n int) []byte {
 	return b
 }
 
-// steps makes one program out of calls: each result goes to *(u64 *)(r9 + 8*i)
+// syscallProg makes one program out of calls: each result goes to *(u64 *)(r9 + 8*i)
 // with r9 the context of a syscall program.
 func syscallProg(head string, steps ...string) string {
 	var b strings.Builder
@@ -45,7 +45,7 @@ func syscallProg(head string, steps ...string) string {
 	return b.String()
 }
 
-// xdpProg is the same for XDP programs: results are stored in an array map.
+// packetProg is the same for packet programs: results are stored in an array map.
 func packetProg(section, head string, steps ...string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, ".license \"GPL\"\n.map out type=array key=4 value=8 max_entries=%d\n%s\n.program prog %s\n\tr6 = r1\n", len(steps), head, section)
@@ -65,8 +65,6 @@ func packetProg(section, head string, steps ...string) string {
 	b.WriteString("\tr0 = 2\n\texit\n")
 	return b.String()
 }
-
-func ctxOf(n int) [][]byte { return [][]byte{make([]byte, n)} }
 
 func TestHelpersLikeKernel(t *testing.T) {
 	for _, tt := range helperCases() {

@@ -38,6 +38,7 @@ func (rt *Runtime) SetTask(t Task) {
 		t.TGID = t.PID
 	}
 	rt.task = t
+	rt.tasks.known[t.PID] = t
 	if rt.tasks.used {
 		rt.tasks.write(rt, &t)
 	}
@@ -63,8 +64,9 @@ func (rt *Runtime) TaskAddr(pid uint32) uint64 {
 // taskTable lays tasks out as foreign memory: kernel structures by the target's
 // BTF, at addresses in the kernel's direct map.
 type taskTable struct {
-	used   bool // a program has asked for current: until then nothing is written
+	used   bool // somebody has asked for an address: until then nothing is written
 	layout taskLayout
+	known  map[uint32]Task   // by PID, as last set
 	slots  map[uint32]uint64 // task_struct of each PID
 }
 
@@ -79,7 +81,7 @@ const (
 const pfKthread = 0x00200000
 
 func (t *taskTable) init(rt *Runtime) {
-	t.slots = map[uint32]uint64{}
+	t.known, t.slots = map[uint32]Task{}, map[uint32]uint64{}
 	t.layout.init(rt.opts.Target)
 }
 
@@ -92,17 +94,20 @@ func (t *taskTable) current(rt *Runtime) uint64 {
 	return t.addr(rt, rt.task.PID)
 }
 
-// addr returns the address of a task_struct; an unknown task gets one that knows
-// its PID only.
+// addr returns the address of a task_struct; a task that was never set knows its
+// PID only.
 func (t *taskTable) addr(rt *Runtime, pid uint32) uint64 {
 	if a, ok := t.slots[pid]; ok {
 		return a
 	}
-	bare := Task{PID: pid, TGID: pid}
-	if pid == 0 {
-		bare.Comm, bare.KernelThread = "swapper/0", true
+	task, ok := t.known[pid]
+	if !ok {
+		task = Task{PID: pid, TGID: pid}
+		if pid == 0 {
+			task.Comm, task.KernelThread = "swapper/0", true
+		}
 	}
-	t.write(rt, &bare)
+	t.write(rt, &task)
 	return t.slots[pid]
 }
 

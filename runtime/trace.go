@@ -15,9 +15,9 @@ type TraceLine struct {
 //
 //	bash-42      [000] .....     1.000001: bpf_trace_printk: hello
 //
-// The five characters are interrupt state, which does not exist here. Output that
-// does not end its line gets a newline there too, and one that does is followed by
-// an empty line; both are left to the reader here: Msg has one newline cut off.
+// The five dots are where interrupt state stands, which does not exist here. The
+// kernel ends each line itself, so that a message with a newline of its own is
+// followed by an empty line; Msg has one newline cut off.
 func (l TraceLine) String() string {
 	us := (l.Time + 500) / 1000
 	return fmt.Sprintf("%16s-%-7d [%03d] ..... %5d.%06d: bpf_trace_printk: %s",
