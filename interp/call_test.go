@@ -65,6 +65,31 @@ func TestTailCall(t *testing.T) {
 	})
 }
 
+// A helper may run another program on the same machine, and still call back.
+func TestNestedRun(t *testing.T) {
+	onBoth(t, func(t *testing.T, e vm.Engine, b *bench) {
+		inner := compile(t, e, assemble(t, "r0 = *(u32 *)(r1 +0)\n r0 += 1\n exit"))
+		outer := callback(t, e, b)
+		loop := outer.Code().Helpers[helperLoop]
+		fn := loop.Fn
+		loop.Fn = func(m *vm.Machine, n, f, ctx, r4, r5 uint64) (uint64, error) {
+			b.store(t, b.value.Base, 4, 41)
+			if x, err := inner.Run(m, b.value.Base); err != nil || x.R0 != 42 || x.Insns != 3 {
+				t.Errorf("inner run: %+v, %v", x, err)
+			}
+			if m.Ctx != b.ctx.Base || m.Depth != 1 {
+				t.Errorf("after the inner run: ctx %#x, depth %d", m.Ctx, m.Depth)
+			}
+			return fn(m, n, f, ctx, r4, r5)
+		}
+		for range 2 {
+			b.m.Reset()
+			x, err := outer.Run(b.m, b.ctx.Base)
+			want(t, x, err, 100+45+7, 11+10*5+3)
+		}
+	})
+}
+
 // loopSource calls add for 0 to 9; add sums its argument up in the caller's frame.
 const loopSource = `
 	*(u64 *)(r10 -8) = 100

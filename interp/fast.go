@@ -60,11 +60,16 @@ type fastProgram struct {
 	consts []uint64 // the values from regConst on
 	joined *listing
 
-	helpers   []*vm.Helper // those called, by the delta of their records
-	helperIDs []int32
+	helpers []helper // those called, by the delta of their records
 
 	once  sync.Once
 	exact *listing // made when a budget runs low
+}
+
+// helper is a helper that the program calls, with its number.
+type helper struct {
+	id int32
+	*vm.Helper
 }
 
 // Code returns what was compiled.
@@ -117,22 +122,30 @@ type caller struct {
 
 // Run executes the program; the caller has reset the machine.
 func (p *fastProgram) Run(m *vm.Machine, ctx uint64) (vm.Exit, error) {
+	depth := m.Depth
+	if depth >= vm.MaxFrames {
+		return vm.Exit{}, place(depthTrap(), p.code, 0, depth-1, 0)
+	}
 	st, ok := m.Caller.(*fastRun)
-	if !ok || st.active {
+	if !ok || st.active || st.m != m {
+		if outer := m.Caller; ok && st.active { // a helper runs another program
+			defer func() { m.Caller = outer }()
+		}
 		st = &fastRun{m: m}
 		m.Caller = st
 	}
-	m.Ctx = ctx
-	if m.Depth >= vm.MaxFrames {
-		return vm.Exit{}, place(depthTrap(), p.code, 0, m.Depth-1, 0)
+	if depth > 0 {
+		outer := m.Ctx
+		defer func() { m.Ctx = outer }()
 	}
-	depth := m.Depth
+	m.Ctx = ctx
 	st.active = true
 	st.start = m.Budget
 	clear(st.reg[:isa.NumRegisters])
 	st.reg[isa.R1] = ctx
 	m.Depth = depth + 1
 	st.floor = m.Depth
+	st.view()
 	st.load(p)
 	st.enter(0)
 	t := st.loop()
@@ -157,8 +170,9 @@ func (st *fastRun) load(p *fastProgram) {
 func (st *fastRun) enter(slot isa.PC) {
 	m, p := st.m, st.prog
 	top := m.FrameTop(m.Depth - 1)
-	reach := p.reachOf(slot)
-	clear(m.Mem.Raw(top-reach, reach))
+	if reach := uint64(p.reach[slot]); reach != 0 {
+		clear(m.Mem.Raw(top-reach, reach))
+	}
 	st.reg[isa.FP] = top
 	st.mayGoto = mayGotoLimit
 	st.acc = -int64(p.pos[slot])
@@ -181,8 +195,12 @@ func (st *fastRun) resume(slot isa.PC) {
 	st.pc = int(st.list.at[slot])
 }
 
-// view looks at the arena again: it may have grown.
-func (st *fastRun) view() { st.buf, st.perm = st.m.Mem.View() }
+// view looks at the arena again: it may have grown, and then it is longer.
+func (st *fastRun) view() {
+	if buf, perm := st.m.Mem.View(); len(buf) != len(st.buf) {
+		st.buf, st.perm = buf, perm
+	}
+}
 
 // spend writes the budget back: everything before the slot has been executed.
 func (st *fastRun) spend(slot isa.PC) {
@@ -229,21 +247,22 @@ func (st *fastRun) poison() {
 	st.reg[4], st.reg[5] = vm.Poison+4, vm.Poison+5
 }
 
-// callHelper serves the record before st.pc. It leaves st ready to go on.
-func (st *fastRun) callHelper(id int32, h *vm.Helper) *vm.Trap {
-	slot := st.list.from[st.pc-1].fault
+// callHelper serves the record before st.pc, instruction number pos. It leaves st
+// ready to go on.
+func (st *fastRun) callHelper(h *helper, pos int64) *vm.Trap {
 	m := st.m
-	st.spend(slot + 1)
+	left := uint64(st.limit - st.acc - pos - 1)
+	m.Budget = left
 	r0, err := h.Fn(m, st.reg[1], st.reg[2], st.reg[3], st.reg[4], st.reg[5])
 	if err != nil {
-		return st.helperError(slot, id, h, err)
+		return st.helperError(st.list.from[st.pc-1].fault, h.id, h.Helper, err)
 	}
 	st.reg[0] = r0
 	st.poison()
-	if int64(m.Budget) == st.limit-st.acc-int64(st.prog.pos[slot+1]) {
-		return nil // the common case: no callback has spent anything
+	st.view()
+	if m.Budget != left { // callbacks have spent the difference
+		st.resume(st.list.from[st.pc-1].fault + 1)
 	}
-	st.resume(slot + 1)
 	return nil
 }
 
@@ -357,7 +376,8 @@ func (st *fastRun) callX(v uint64, reg uint8) *vm.Trap {
 	if h == nil || v != uint64(uint32(v)) {
 		return st.trap(callxTrap(isa.Register(reg), v), st.list.from[st.pc-1].fault)
 	}
-	return st.callHelper(int32(v), h)
+	pos := int64(st.prog.pos[st.list.from[st.pc-1].fault])
+	return st.callHelper(&helper{int32(v), h}, pos)
 }
 
 // nearEnd is where a jump or a return has left little of the budget: the next

@@ -38,8 +38,8 @@ func translate(p *fastProgram, exact bool) *listing {
 	for i, v := range p.consts {
 		c.consts[v] = uint8(regConst + i)
 	}
-	for i, h := range p.helperIDs {
-		c.helper[h] = int32(i)
+	for i, h := range p.helpers {
+		c.helper[h.id] = int32(i)
 	}
 	for i := range c.list.at {
 		c.list.at[i] = -1
@@ -341,15 +341,24 @@ func (c *compiler) call(pc isa.PC, ins isa.Instruction) record {
 		return record{op: opCallX, b: uint8(ins.Dst())}
 	case ins.IsPseudoCall():
 		target, _ := c.p.code.Insns.CallTarget(pc)
-		reach := c.p.reachOf(target)
-		return record{op: opCall, off: int32(target), b: uint8(reach), c: uint8(reach >> 8)}
+		reach := c.p.reach[target]
+		r := record{op: opCall, off: int32(target), e: uint8(reach), f: uint8(reach >> 8)}
+		r.setPos(c.p.pos[pc])
+		return r
 	}
 	i, ok := c.helper[ins.Imm]
 	if !ok {
 		i = int32(len(c.p.helpers))
 		c.helper[ins.Imm] = i
-		c.p.helpers = append(c.p.helpers, c.p.code.Helpers[ins.Imm])
-		c.p.helperIDs = append(c.p.helperIDs, ins.Imm)
+		c.p.helpers = append(c.p.helpers, helper{ins.Imm, c.p.code.Helpers[ins.Imm]})
 	}
-	return record{op: opCallHelper, off: ins.Imm, delta: i}
+	r := record{op: opCallHelper, delta: i}
+	r.setPos(c.p.pos[pc])
+	return r
 }
+
+// setPos puts the number of a call, which has up to 20 bits, into a to c.
+func (r *record) setPos(pos int32) { r.a, r.b, r.c = uint8(pos), uint8(pos>>8), uint8(pos>>16) }
+
+// callPos returns what setPos has put there.
+func (r *record) callPos() int64 { return int64(r.a) | int64(r.b)<<8 | int64(r.c)<<16 }

@@ -184,6 +184,8 @@ func (c *compiler) joinPairs(line []item) []item {
 // pair joins two neighbours if there is a record for both.
 func (c *compiler) pair(x, y record) (r record, cost int, ok bool) {
 	switch {
+	case isLoad(x.op) && isCond(y.op):
+		return pairLoadJump(x, y)
 	case isLoad(x.op):
 		return pairLoad(x, y)
 	case x.op == opAdd && isLoad(y.op) && y.b == x.a:
@@ -287,6 +289,20 @@ func loadSize(op uint16) uint16 {
 
 func isLoad(op uint16) bool {
 	return op == opLoad8 || op == opLoad16 || op == opLoad32 || op == opLoad64
+}
+
+// pairLoadJump joins a load with the conditional jump on what it has loaded.
+func pairLoadJump(x, y record) (r record, cost int, ok bool) {
+	if y.d != x.a || y.e == x.a {
+		return record{}, 0, false
+	}
+	r = record{a: x.a, b: x.b, c: uint8(x.off), d: uint8(x.off >> 8), e: y.e, off: y.off}
+	cond := y.op - opJeq
+	if y.op >= opJumpElse {
+		cond, r.f = y.op-opJumpElse, 1
+	}
+	r.op = opLoadJumps + loadSize(x.op)*2*condCount + cond
+	return r, costDependent, true
 }
 
 // pairLoad joins a load with another of its width or with an operation on what it

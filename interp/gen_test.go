@@ -255,6 +255,9 @@ func (g *generator) body(n int) {
 			g.jump()
 		case n < 27:
 			g.memory()
+			if g.IntN(3) == 0 {
+				g.jump()
+			}
 		case n < 28 && !g.deep && !g.noLoops:
 			g.address()
 		case n < 29 && !g.deep && g.IntN(3) == 0:

@@ -34,9 +34,9 @@ type program struct {
 	// pos numbers the instructions: a wide one counts once. len(pos) is one more
 	// than the number of slots, so that pos of the end exists.
 	pos []int32
-	// reach is, for each slot where a function begins, the number of bytes below
-	// R10 that the function can touch through it.
-	reach map[isa.PC]uint64
+	// reach is, for each slot, the number of bytes below R10 that a function which
+	// begins there can touch through it.
+	reach []uint16
 }
 
 // count is the number of instructions.

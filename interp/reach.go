@@ -13,9 +13,15 @@ import (
 //
 // A function is taken to be the slots from its first one to the next function's.
 // When a jump crosses such a border, every function gets the whole frame.
-func stackReach(p *program) map[isa.PC]uint64 {
+func stackReach(p *program) []uint16 {
 	starts := functionStarts(p)
-	reach := make(map[isa.PC]uint64, len(starts))
+	reach := make([]uint16, len(p.form))
+	for pc := range reach {
+		reach[pc] = vm.StackSize // where no function is known to begin
+	}
+	for _, s := range starts {
+		reach[s] = 0
+	}
 	for i, start := range starts {
 		end := isa.PC(len(p.form))
 		if i+1 < len(starts) {
@@ -27,7 +33,6 @@ func stackReach(p *program) map[isa.PC]uint64 {
 			}
 			reach[start] = max(reach[start], insnReach(p.form[pc], p.code.Insns[pc]))
 			if t, ok := p.code.Insns.JumpTarget(pc); ok && (t < start || t >= end) {
-				reach[start] = vm.StackSize
 				for _, s := range starts {
 					reach[s] = vm.StackSize
 				}
@@ -66,7 +71,7 @@ func functionStarts(p *program) []isa.PC {
 }
 
 // insnReach is the reach of one instruction.
-func insnReach(form *isa.Op, ins isa.Instruction) uint64 {
+func insnReach(form *isa.Op, ins isa.Instruction) uint16 {
 	usesDst := form.Dst.Rule.IsReg() && ins.Dst() == isa.FP
 	usesSrc := form.Src.Rule.IsReg() && ins.Src() == isa.FP
 	if !usesDst && !usesSrc {
@@ -76,16 +81,7 @@ func insnReach(form *isa.Op, ins isa.Instruction) uint64 {
 	load := class == isa.ClassLDX || class == isa.ClassSTX && isa.AtomicOp(ins.Imm) == isa.AtomicLoadAcq && ins.Op.Mode() == isa.ModeATOMIC
 	store := class == isa.ClassST || class == isa.ClassSTX && !load
 	if load && usesSrc && !usesDst || store && usesDst && !usesSrc {
-		return uint64(min(max(-int(ins.Off), 0), vm.StackSize))
-	}
-	return vm.StackSize
-}
-
-// reachOf is the reach of the function at pc; a callback's first slot may be
-// unknown to the analysis.
-func (p *program) reachOf(pc isa.PC) uint64 {
-	if r, ok := p.reach[pc]; ok {
-		return r
+		return uint16(min(max(-int(ins.Off), 0), vm.StackSize))
 	}
 	return vm.StackSize
 }

@@ -52,12 +52,18 @@ func (p *Stepping) Code() *vm.Code { return p.prog.code }
 
 // Run steps to the end.
 func (p *Stepping) Run(m *vm.Machine, ctx uint64) (vm.Exit, error) {
+	outer, outerCtx := m.Caller, m.Ctx
 	s := p.Start(m, ctx)
+	defer func() {
+		m.Depth, m.Caller = s.base, outer
+		if m.Depth > 0 { // a helper runs another program
+			m.Ctx = outerCtx
+		}
+	}()
 	for {
 		done, err := s.Step()
 		switch {
 		case err != nil:
-			m.Depth = s.base
 			return vm.Exit{}, err
 		case done:
 			return s.Exit(), nil
@@ -120,7 +126,7 @@ func (s *Stepper) enter(pc isa.PC) {
 	s.pc, s.mayGoto = pc, mayGotoLimit
 	frame := s.Frame()
 	top := s.m.FrameTop(frame)
-	reach := s.prog.reachOf(pc)
+	reach := uint64(s.prog.reach[pc])
 	clear(s.m.Mem.Raw(top-reach, reach))
 	s.stack.clear(frame)
 	s.reg[isa.FP] = top

@@ -147,7 +147,7 @@ func (s *Stepper) afterHelper(h *vm.Helper, args [5]uint64, by *origin) {
 // returned tells what R0 is after a helper.
 func (s *Stepper) returned(h *vm.Helper, r0 uint64, args [5]uint64, by *origin) shadow {
 	if h.Proto == nil {
-		return pointerTo(s.m.Mem, r0)
+		return number
 	}
 	switch h.Proto.Ret {
 	case spec.RetVoid:

@@ -1048,6 +1048,94 @@ const (
 	opJsge32Else
 	opJslt32Else
 	opJsle32Else
+	opLoad8Jeq
+	opLoad8Jne
+	opLoad8Jset
+	opLoad8Jgt
+	opLoad8Jge
+	opLoad8Jlt
+	opLoad8Jle
+	opLoad8Jsgt
+	opLoad8Jsge
+	opLoad8Jslt
+	opLoad8Jsle
+	opLoad8Jeq32
+	opLoad8Jne32
+	opLoad8Jset32
+	opLoad8Jgt32
+	opLoad8Jge32
+	opLoad8Jlt32
+	opLoad8Jle32
+	opLoad8Jsgt32
+	opLoad8Jsge32
+	opLoad8Jslt32
+	opLoad8Jsle32
+	opLoad16Jeq
+	opLoad16Jne
+	opLoad16Jset
+	opLoad16Jgt
+	opLoad16Jge
+	opLoad16Jlt
+	opLoad16Jle
+	opLoad16Jsgt
+	opLoad16Jsge
+	opLoad16Jslt
+	opLoad16Jsle
+	opLoad16Jeq32
+	opLoad16Jne32
+	opLoad16Jset32
+	opLoad16Jgt32
+	opLoad16Jge32
+	opLoad16Jlt32
+	opLoad16Jle32
+	opLoad16Jsgt32
+	opLoad16Jsge32
+	opLoad16Jslt32
+	opLoad16Jsle32
+	opLoad32Jeq
+	opLoad32Jne
+	opLoad32Jset
+	opLoad32Jgt
+	opLoad32Jge
+	opLoad32Jlt
+	opLoad32Jle
+	opLoad32Jsgt
+	opLoad32Jsge
+	opLoad32Jslt
+	opLoad32Jsle
+	opLoad32Jeq32
+	opLoad32Jne32
+	opLoad32Jset32
+	opLoad32Jgt32
+	opLoad32Jge32
+	opLoad32Jlt32
+	opLoad32Jle32
+	opLoad32Jsgt32
+	opLoad32Jsge32
+	opLoad32Jslt32
+	opLoad32Jsle32
+	opLoad64Jeq
+	opLoad64Jne
+	opLoad64Jset
+	opLoad64Jgt
+	opLoad64Jge
+	opLoad64Jlt
+	opLoad64Jle
+	opLoad64Jsgt
+	opLoad64Jsge
+	opLoad64Jslt
+	opLoad64Jsle
+	opLoad64Jeq32
+	opLoad64Jne32
+	opLoad64Jset32
+	opLoad64Jgt32
+	opLoad64Jge32
+	opLoad64Jlt32
+	opLoad64Jle32
+	opLoad64Jsgt32
+	opLoad64Jsge32
+	opLoad64Jslt32
+	opLoad64Jsle32
 	opLoad8AddL
 	opLoad8AddR
 	opLoad8OrL
@@ -1151,11 +1239,12 @@ const (
 	opPairs     = 90
 	opALUJumps  = 576
 	opJumpElse  = 1016
-	opLoadPairs = 1038
-	opAddLoads  = 1118
-	opLoadLoads = 1122
-	opRotates   = 1126
-	recordKinds = 1134
+	opLoadJumps = 1038
+	opLoadPairs = 1126
+	opAddLoads  = 1206
+	opLoadLoads = 1210
+	opRotates   = 1214
+	recordKinds = 1222
 )
 
 // loop runs records until the function of the lowest frame returns. What it needs
@@ -1166,7 +1255,6 @@ outer:
 	for {
 		code := st.list.recs
 		pc := st.pc
-		st.view()
 		for {
 			in := &code[pc]
 			pc++
@@ -1604,8 +1692,7 @@ outer:
 				continue
 			case opCallHelper:
 				st.pc = pc
-				h := st.prog.helpers[in.delta]
-				if t := st.callHelper(in.off, h); t != nil {
+				if t := st.callHelper(&st.prog.helpers[in.delta], in.callPos()); t != nil {
 					return t
 				}
 				continue outer
@@ -1631,7 +1718,10 @@ outer:
 					return st.trapBefore(pc, fullStack)
 				}
 				c := &st.callers[depth]
-				c.prog, c.list, c.pc, c.pos = st.prog, st.list, pc, int64(st.prog.pos[st.list.from[pc].slot])
+				if c.list != st.list {
+					c.prog, c.list = st.prog, st.list
+				}
+				c.pc, c.pos = pc, in.callPos()+1
 				r := &st.reg
 				c.r6, c.r7, c.r8, c.r9, c.fp = r[6], r[7], r[8], r[9], r[10]
 				c.mayGoto = st.mayGoto
@@ -1639,7 +1729,7 @@ outer:
 				st.m.Depth = depth + 1
 				top := st.m.FrameTop(depth)
 				r[10] = top
-				if reach := uint64(in.b) | uint64(in.c)<<8; reach != 0 {
+				if reach := uint64(in.e) | uint64(in.f)<<8; reach != 0 {
 					st.clearStack(in, top, reach)
 					continue outer
 				}
@@ -7266,6 +7356,1150 @@ outer:
 					break
 				}
 				st.acc--
+				continue
+			case opLoad8Jeq:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if v == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jne:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if v != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jset:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if v&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jgt:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if v > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jge:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if v >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jlt:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if v < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jle:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if v <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jsgt:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if int64(v) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jsge:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if int64(v) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jslt:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if int64(v) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jsle:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if int64(v) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jeq32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if uint32(v) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jne32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if uint32(v) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jset32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if uint32(v)&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jgt32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if uint32(v) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jge32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if uint32(v) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jlt32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if uint32(v) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jle32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if uint32(v) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jsgt32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if int32(v) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jsge32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if int32(v) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jslt32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if int32(v) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad8Jsle32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if uint(i) >= uint(len(b)) || uint(i) >= uint(len(perm)) || perm[i]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 1, vm.PermRead)
+				}
+				v := uint64(b[i])
+				st.reg[in.a] = v
+				if int32(v) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jeq:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if v == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jne:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if v != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jset:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if v&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jgt:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if v > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jge:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if v >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jlt:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if v < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jle:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if v <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jsgt:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if int64(v) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jsge:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if int64(v) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jslt:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if int64(v) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jsle:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if int64(v) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jeq32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if uint32(v) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jne32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if uint32(v) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jset32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if uint32(v)&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jgt32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if uint32(v) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jge32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if uint32(v) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jlt32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if uint32(v) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jle32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if uint32(v) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jsgt32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if int32(v) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jsge32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if int32(v) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jslt32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if int32(v) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad16Jsle32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-1 || i >= len(perm)-1 || perm[i]&perm[i+1]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 2, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8
+				st.reg[in.a] = v
+				if int32(v) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jeq:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if v == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jne:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if v != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jset:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if v&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jgt:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if v > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jge:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if v >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jlt:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if v < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jle:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if v <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jsgt:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if int64(v) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jsge:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if int64(v) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jslt:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if int64(v) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jsle:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if int64(v) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jeq32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if uint32(v) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jne32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if uint32(v) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jset32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if uint32(v)&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jgt32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if uint32(v) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jge32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if uint32(v) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jlt32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if uint32(v) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jle32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if uint32(v) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jsgt32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if int32(v) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jsge32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if int32(v) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jslt32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if int32(v) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad32Jsle32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-3 || i >= len(perm)-3 || perm[i]&perm[i+3]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 4, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24
+				st.reg[in.a] = v
+				if int32(v) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jeq:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if v == st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jne:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if v != st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jset:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if v&st.reg[in.e] != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jgt:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if v > st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jge:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if v >= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jlt:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if v < st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jle:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if v <= st.reg[in.e] {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jsgt:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if int64(v) > int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jsge:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if int64(v) >= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jslt:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if int64(v) < int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jsle:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if int64(v) <= int64(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jeq32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if uint32(v) == uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jne32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if uint32(v) != uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jset32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if uint32(v)&uint32(st.reg[in.e]) != 0 {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jgt32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if uint32(v) > uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jge32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if uint32(v) >= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jlt32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if uint32(v) < uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jle32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if uint32(v) <= uint32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jsgt32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if int32(v) > int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jsge32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if int32(v) >= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jslt32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if int32(v) < int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
+				continue
+			case opLoad64Jsle32:
+				i := int(st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8))))
+				b, perm := st.buf, st.perm
+				if i < 0 || i >= len(b)-7 || i >= len(perm)-7 || perm[i]&perm[i+7]&vm.PermRead == 0 {
+					return st.memoryTrap(pc, uint64(i), 8, vm.PermRead)
+				}
+				v := uint64(b[i]) | uint64(b[i+1])<<8 | uint64(b[i+2])<<16 | uint64(b[i+3])<<24 | uint64(b[i+4])<<32 | uint64(b[i+5])<<40 | uint64(b[i+6])<<48 | uint64(b[i+7])<<56
+				st.reg[in.a] = v
+				if int32(v) <= int32(st.reg[in.e]) {
+					break
+				}
+				st.acc -= int64(in.f)
 				continue
 			case opLoad8AddL:
 				i := int(st.reg[in.b] + uint64(int64(in.off)))

@@ -26,6 +26,7 @@ func (g *gen) joined() {
 	g.pairs()
 	g.aluJumps()
 	g.jumpElse()
+	g.loadJumps()
 	g.loadPairs()
 	g.rotates()
 }
@@ -85,6 +86,22 @@ func (g *gen) jumpElse() {
 				continue
 			}
 			g.add(c.opName(width)+"Else", "if %s {\nbreak\n}\nst.acc--\ncontinue", c.test(width, "st.reg[in.d]", "st.reg[in.e]"))
+		}
+	}
+}
+
+// loadJumps writes a = *(b + displacement); if a cond e goto off. The displacement is
+// in c and d, the place of off is taken.
+func (g *gen) loadJumps() {
+	const addr = "st.reg[in.b] + uint64(int64(int16(uint16(in.c)|uint16(in.d)<<8)))"
+	g.mark("opLoadJumps")
+	for _, m := range accesses {
+		for _, width := range []int{64, 32} {
+			for _, c := range conds {
+				g.add(fmt.Sprintf("opLoad%d%s", int(m)*8, c.opName(width)[2:]),
+					"%sv := %s\nst.reg[in.a] = v\nif %s {\nbreak\n}\nst.acc -= int64(in.f)\ncontinue",
+					m.check("", addr, "vm.PermRead", "memoryTrap"), m.get(""), c.test(width, "v", "st.reg[in.e]"))
+			}
 		}
 	}
 }

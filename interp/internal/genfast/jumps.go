@@ -68,8 +68,7 @@ func (g *gen) control() {
 	}
 	continue`)
 	g.add("opCallHelper", `st.pc = pc
-	h := st.prog.helpers[in.delta]
-	if t := st.callHelper(in.off, h); t != nil {
+	if t := st.callHelper(&st.prog.helpers[in.delta], in.callPos()); t != nil {
 		return t
 	}
 	continue outer`)
@@ -92,7 +91,10 @@ func (g *gen) control() {
 		return st.trapBefore(pc, fullStack)
 	}
 	c := &st.callers[depth]
-	c.prog, c.list, c.pc, c.pos = st.prog, st.list, pc, int64(st.prog.pos[st.list.from[pc].slot])
+	if c.list != st.list {
+		c.prog, c.list = st.prog, st.list
+	}
+	c.pc, c.pos = pc, in.callPos()+1
 	r := &st.reg
 	c.r6, c.r7, c.r8, c.r9, c.fp = r[6], r[7], r[8], r[9], r[10]
 	c.mayGoto = st.mayGoto
@@ -100,7 +102,7 @@ func (g *gen) control() {
 	st.m.Depth = depth + 1
 	top := st.m.FrameTop(depth)
 	r[10] = top
-	if reach := uint64(in.b) | uint64(in.c)<<8; reach != 0 {
+	if reach := uint64(in.e) | uint64(in.f)<<8; reach != 0 {
 		st.clearStack(in, top, reach)
 		continue outer
 	}`)

@@ -36,10 +36,8 @@ func (g *gen) mark(name string) {
 	g.marks = append(g.marks, fmt.Sprintf("%s = %d", name, len(g.names)))
 }
 
-func main() {
-	log.SetFlags(0)
-	out := flag.String("o", "zfast.go", "file to write")
-	flag.Parse()
+// generate returns the text of zfast.go.
+func generate() ([]byte, error) {
 	g := &gen{}
 	g.single()
 	g.memory()
@@ -61,14 +59,19 @@ func main() {
 	for _, m := range g.marks {
 		fmt.Fprintln(&b, m)
 	}
-	fmt.Fprintf(&b, "recordKinds = %d\n", len(g.names))
-	b.WriteString(")\n\n")
-	fmt.Fprintf(&b, "%s", loopHead)
+	fmt.Fprintf(&b, "recordKinds = %d\n)\n\n", len(g.names))
+	b.WriteString(loopHead)
 	b.Write(g.cases.Bytes())
-	fmt.Fprintf(&b, "%s", loopTail)
-	src, err := format.Source(b.Bytes())
+	b.WriteString(loopTail)
+	return format.Source(b.Bytes())
+}
+
+func main() {
+	log.SetFlags(0)
+	out := flag.String("o", "zfast.go", "file to write")
+	flag.Parse()
+	src, err := generate()
 	if err != nil {
-		os.WriteFile(*out, b.Bytes(), 0o644)
 		log.Fatal(err)
 	}
 	if err := os.WriteFile(*out, src, 0o644); err != nil {
@@ -85,7 +88,6 @@ outer:
 	for {
 		code := st.list.recs
 		pc := st.pc
-		st.view()
 		for {
 			in := &code[pc]
 			pc++
