@@ -10,6 +10,9 @@ func (*backing) open(*Memory) {}
 
 func (*backing) close() error { return nil }
 
+// native says that there is no mapping for machine code.
+func (*backing) native() uintptr { return 0 }
+
 func (*backing) grow(m *Memory, limit uint64) error {
 	growSlices(m, limit)
 	return nil

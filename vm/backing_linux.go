@@ -8,11 +8,22 @@ import (
 )
 
 // backing reserves the whole 4 GiB window of addresses, with guards on both
-// sides, and as much for the permissions. Nothing of it costs memory until it is
+// sides, and the permissions below it. Nothing of it costs memory until it is
 // touched (private, anonymous, no-reserve), growing never moves it, and a stray
 // native access at base + 32-bit offset meets zero pages instead of a signal.
 // Where the system refuses the mapping, the arena is a Go slice as elsewhere.
+//
+//	NativeLimit bytes   64 KiB   4 GiB      64 KiB
+//	+------------------+-------+----------+-------+
+//	| permissions      | guard | window   | guard |
+//	+------------------+-------+----------+-------+
+//	^ NativePerm from the window's base   ^ base + 4 GiB
+//
+// The distance is a constant below 2 GiB, so that machine code finds the
+// permission of a byte without another register. An arena that may grow beyond
+// NativeLimit has its permissions elsewhere.
 type backing struct {
+	all           []byte // one mapping of everything
 	window, perms []byte
 	cleanup       goruntime.Cleanup
 }
@@ -22,20 +33,16 @@ type backing struct {
 const windowGuard = 64 << 10
 
 func (b *backing) open(m *Memory) {
-	window, err := reserve(MaxCap + 2*windowGuard)
+	perms := NativeLimit
+	if m.cap > NativeLimit {
+		perms = int(m.cap)
+	}
+	all, err := reserve(perms + MaxCap + 2*windowGuard)
 	if err != nil {
 		return
 	}
-	perms, err := reserve(int(m.cap))
-	if err != nil {
-		unix.Munmap(window)
-		return
-	}
-	b.window, b.perms = window, perms
-	b.cleanup = goruntime.AddCleanup(m, func(maps [2][]byte) {
-		unix.Munmap(maps[0])
-		unix.Munmap(maps[1])
-	}, [2][]byte{window, perms})
+	b.all, b.perms, b.window = all, all[:perms], all[perms+windowGuard:]
+	b.cleanup = goruntime.AddCleanup(m, func(all []byte) { unix.Munmap(all) }, all)
 }
 
 func reserve(size int) ([]byte, error) {
@@ -44,16 +51,21 @@ func reserve(size int) ([]byte, error) {
 }
 
 func (b *backing) close() error {
-	if b.window == nil {
+	if b.all == nil {
 		return nil
 	}
 	b.cleanup.Stop()
-	err := unix.Munmap(b.window)
-	if err2 := unix.Munmap(b.perms); err == nil {
-		err = err2
-	}
-	b.window, b.perms = nil, nil
+	err := unix.Munmap(b.all)
+	b.all, b.window, b.perms = nil, nil, nil
 	return err
+}
+
+// native returns the address of the window, 0 where machine code cannot use it.
+func (b *backing) native() uintptr {
+	if b.window == nil || len(b.perms) != NativeLimit {
+		return 0
+	}
+	return uintptr(unsafe.Pointer(&b.window[0]))
 }
 
 func (b *backing) grow(m *Memory, limit uint64) error {
@@ -61,7 +73,7 @@ func (b *backing) grow(m *Memory, limit uint64) error {
 		growSlices(m, limit)
 		return nil
 	}
-	m.buf = b.window[windowGuard : windowGuard+limit : windowGuard+limit]
+	m.buf = b.window[:limit:limit]
 	// Perm is a byte, so the two views have the same layout.
 	m.perm = unsafe.Slice((*Perm)(unsafe.Pointer(&b.perms[0])), limit)
 	return nil
