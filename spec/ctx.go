@@ -32,7 +32,13 @@ type CtxField struct {
 	// Wide says that 8-byte loads are allowed at offsets divisible by 8 (cb,
 	// user_ip6), although the field has 4-byte elements.
 	Wide  bool
+	Half  bool // smaller loads must have 2 bytes
+	Word  bool // a 2-byte field that a 4-byte load at its start may read
 	Write bool // programs may store to it
+	// WideWrite says that aligned stores of 8 bytes are allowed.
+	WideWrite bool
+	// WriteFirst says that only the first element of an array may be stored.
+	WriteFirst bool
 	// NarrowWrite says that stores of other sizes than the element are allowed.
 	NarrowWrite bool
 	// ReadBy and WriteBy list the program types that may load and store it; nil

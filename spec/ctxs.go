@@ -54,12 +54,15 @@ func (c *CtxLayout) CheckAccess(t ProgType, a Access, off, size uint32) (field *
 		return field, false
 	}
 	in, elem := off-field.Off, field.ElemSize()
+	if a == Read && field.Word && in == 0 && size == 4 {
+		return field, field.ReadableBy(t)
+	}
 	if size == 0 || size > field.Size-in {
 		return field, false
 	}
 	whole := size == elem && in%elem == 0
 	if a == Write {
-		return field, field.WritableBy(t) && (whole || field.NarrowWrite)
+		return field, field.WritableBy(t) && (whole || field.NarrowWrite || field.WideWrite && size == 8) && (in == 0 || !field.WriteFirst)
 	}
 	if !field.ReadableBy(t) {
 		return field, false
@@ -68,7 +71,7 @@ func (c *CtxLayout) CheckAccess(t ProgType, a Access, off, size uint32) (field *
 	case whole:
 		return field, true
 	case size < elem:
-		return field, field.Narrow || field.NarrowStart && in == 0
+		return field, field.Narrow || field.NarrowStart && in == 0 || field.Half && size == 2
 	}
 	return field, field.Wide && size == 8
 }

@@ -76,6 +76,8 @@ type HelperProto struct {
 	ArgSizes [5]uint32
 	// GPLOnly helpers are refused in programs without a GPL-compatible license.
 	GPLOnly bool
+	// FreeFor lists program types whose form of a GPLOnly helper needs no license.
+	FreeFor []ProgType
 	// ChangesPacket helpers may move the packet: pointers into it taken before
 	// the call are dead after it (bpf_helper_changes_pkt_data).
 	ChangesPacket bool

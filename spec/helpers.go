@@ -91,6 +91,12 @@ func HelperAllowed(t ProgType, id HelperID) bool {
 	return allowedHelpers()[t][id/64]&(1<<(id%64)) != 0
 }
 
+// NeedsGPL reports whether programs of the type need a GPL-compatible license to
+// call the helper.
+func (h *HelperProto) NeedsGPL(t ProgType) bool {
+	return h.GPLOnly && !slices.Contains(h.FreeFor, t)
+}
+
 // Types returns the program types that may call the helper, by number.
 func (h *HelperProto) Types() []ProgType {
 	var types []ProgType

@@ -117,7 +117,7 @@ var helpers = [...]HelperProto{
 		Groups: []string{"lwt", "tc", "socket_filter", "cgroup_skb", "sk_skb", "sk_reuseport", "flow_dissector"}, Since: "4.5",
 		Signature: "long bpf_skb_load_bytes(const void *skb, u32 offset, void *to, u32 len)",
 		Doc:       "Copies len bytes of the packet at the offset to the buffer, also where the packet is not linear. -EFAULT beyond its end."},
-	{ID: 27, Name: "bpf_get_stackid", Ret: RetInteger, Args: [5]ArgKind{ArgCtx, ArgConstMapPtr, ArgAnything}, GPLOnly: true,
+	{ID: 27, Name: "bpf_get_stackid", Ret: RetInteger, Args: [5]ArgKind{ArgCtx, ArgConstMapPtr, ArgAnything}, GPLOnly: true, FreeFor: []ProgType{7},
 		Groups: []string{"tracing_base"}, Since: "4.6",
 		Signature: "long bpf_get_stackid(void *ctx, struct bpf_map *map, u64 flags)",
 		Doc:       "Walks the kernel or user stack and stores it in a stack trace map; returns its id. Equal stacks have equal ids, unless they collide."},

@@ -120,7 +120,7 @@ var progTypes = [...]ProgTypeInfo{
 		Doc:     "Sees reads and writes of /proc/sys by the processes of a cgroup; may replace the value written.",
 		Rets:    []RetValue{{0, "reject"}, {1, "allow"}},
 	},
-	{Type: 24, Name: "raw_tracepoint_writable", Kernel: "BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE", Ctx: "bpf_raw_tracepoint_args", Since: "5.2", TestRun: "ENOTSUPP", PrivateStack: true,
+	{Type: 24, Name: "raw_tracepoint_writable", Kernel: "BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE", Ctx: "bpf_raw_tracepoint_args_writable", Since: "5.2", TestRun: "ENOTSUPP", PrivateStack: true,
 		Returns: "Ignored.",
 		Doc:     "A raw tracepoint whose first argument points to a buffer that the program may write.",
 	},

@@ -83,7 +83,10 @@ func emitCtx(e *emitter) {
 	e.pf("}\n")
 }
 
-var ctxFlags = map[string]string{"narrow": "Narrow", "narrow0": "NarrowStart", "wide": "Wide", "narrowst": "NarrowWrite"}
+var ctxFlags = map[string]string{
+	"narrow": "Narrow", "narrow0": "NarrowStart", "wide": "Wide", "narrowst": "NarrowWrite",
+	"half": "Half", "word": "Word", "write0": "WriteFirst", "widest": "WideWrite",
+}
 
 // emitTracepoints keeps the layouts of trace events as text, one string an
 // event, because few of them are ever looked at: "offset size name C type"

@@ -30,7 +30,7 @@ var helperFlags = map[string]string{
 func emitHelpers(e *emitter) {
 	e.pf("var helperGroups = []helperGroup{\n")
 	id := int64(0)
-	body := &emitter{table: e.table}
+	body := &emitter{table: e.table, progs: e.progs}
 	for _, s := range e.stanzas {
 		if s.head[0] == "group" {
 			e.keys(s, "of", "doc")
@@ -49,7 +49,7 @@ func emitHelpers(e *emitter) {
 }
 
 func (e *emitter) helper(s *stanza, id int64) {
-	e.keys(s, "sig", "ret", "args", "since", "flags", "for", "doc")
+	e.keys(s, "sig", "ret", "args", "since", "flags", "free", "for", "doc")
 	if n := e.headNumber(s, 1); n != id {
 		e.errorf(s.line, "helper %d stands at place %d", n, id)
 	}
@@ -83,6 +83,9 @@ func (e *emitter) helper(s *stanza, id int64) {
 			e.errorf(s.line, "unknown flag %q", f)
 		}
 		e.pf(", %s: true", name)
+	}
+	if free := strings.Fields(s.get("free")); len(free) > 0 {
+		e.pf(", FreeFor: %s", e.types(s.line, strings.Join(free, ",")))
 	}
 	e.pf(",\nGroups: %s, Since: %q,\nSignature: %q,\nDoc: %q},\n",
 		strList(strings.Fields(s.get("for"))), s.get("since"), s.get("sig"), s.get("doc"))
