@@ -215,7 +215,7 @@ var ctxLayouts = [...]CtxLayout{
 			{Name: "type", Off: 32, Size: 4, CType: "__u32"},
 			{Name: "protocol", Off: 36, Size: 4, CType: "__u32"},
 			{Name: "msg_src_ip4", Off: 40, Size: 4, CType: "__u32", Narrow: true, Write: true, Doc: "Source address of sendmsg, network order."},
-			{Name: "msg_src_ip6", Off: 44, Size: 16, CType: "__u32[4]", Narrow: true, Wide: true, Write: true, Doc: "Source address of sendmsg, network order."},
+			{Name: "msg_src_ip6", Off: 44, Size: 16, CType: "__u32[4]", Narrow: true, Wide: true, WideWrite: true, Write: true, Doc: "Source address of sendmsg, network order."},
 			{Name: "sk", Off: 64, Size: 8, CType: "struct bpf_sock *", Kind: FieldPointer},
 		},
 	},

@@ -196,7 +196,7 @@ var mapTypes = [...]MapTypeInfo{
 		Key:     "0 bytes",
 		Value:   "0 bytes",
 		Entries: "the buffer's size in bytes: a power of two and a multiple of the page size",
-		Flags:   "BPF_F_NUMA_NODE BPF_F_RB_OVERWRITE",
+		Flags:   "BPF_F_NUMA_NODE",
 		Source:  "kernel/bpf/ringbuf.c:ringbuf_map_alloc",
 		Doc:     "One buffer of variable-size records for all CPUs, in order, mapped into user space. Records are reserved and submitted, or copied with ringbuf_output; each has an 8-byte header."},
 	{Type: 28, Name: "inode_storage", Kernel: "BPF_MAP_TYPE_INODE_STORAGE", Since: "5.10",
