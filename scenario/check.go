@@ -108,6 +108,9 @@ func (r *runner) checkMap(e *Expect) (bool, string) {
 	if err != nil {
 		return false, fmt.Sprintf("no element (%v)", err)
 	}
+	if e.Path != "" {
+		return s.checkPath(e, value)
+	}
 	got := s.valueText(value)
 	if e.Op == "=~" || e.Op == "!~" {
 		return match(e, got), got
@@ -241,7 +244,7 @@ func (e *Expect) checkPacket(run *ProgRun) (bool, string) {
 	}
 	got := run.Packet.String()
 	if e.Want == nil {
-		return run.Packet.Diff == nil, got
+		return !run.Packet.Changed(), got
 	}
 	if e.Op == "=~" || e.Op == "!~" {
 		return match(e, got, DecodePacket(run.Packet.After).String()), got

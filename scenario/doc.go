@@ -83,6 +83,7 @@
 //
 //	expect map NAME[KEY] == VALUE    also != < <= > >=, and =~ "REGEXP"; a number is
 //	                                 compared with the sum over all CPUs of a per-CPU map
+//	expect map NAME[KEY].MEMBER == V a part of the value, by BTF: .bss[0].state.calls
 //	expect map NAME missing KEY
 //	expect map NAME entries == N
 //	expect trace =~ "REGEXP"         some line matches; !~: none does

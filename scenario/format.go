@@ -105,7 +105,7 @@ func (e *Expect) format(b *strings.Builder) {
 	case SubjectMap:
 		b.WriteByte('[')
 		e.Key.format(b)
-		b.WriteByte(']')
+		b.WriteString("]" + e.Path)
 	case SubjectMapMissing:
 		b.WriteString(" missing ")
 		e.Key.format(b)

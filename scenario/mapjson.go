@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"bpfvm/runtime"
@@ -216,6 +217,18 @@ func (m *Maps) Set(set *MapSet) error {
 
 // sameJSON compares two JSON texts by what they say.
 func sameJSON(a, b []byte) bool {
-	var x, y bytes.Buffer
-	return json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && bytes.Equal(x.Bytes(), y.Bytes())
+	x, err := decodeJSON(a)
+	if err != nil {
+		return false
+	}
+	y, err := decodeJSON(b)
+	return err == nil && reflect.DeepEqual(x, y)
+}
+
+// decodeJSON keeps numbers as they are written.
+func decodeJSON(j []byte) (v any, err error) {
+	d := json.NewDecoder(bytes.NewReader(j))
+	d.UseNumber()
+	err = d.Decode(&v)
+	return v, err
 }

@@ -43,7 +43,7 @@ func Parse(name string, text []byte) (*Script, error) {
 	}
 	p := &parser{name: name}
 	for line := range strings.SplitSeq(string(text), "\n") {
-		p.scanner = scanner{text: line, line: p.line + 1}
+		p.scanner = scanner{text: line, line: p.line + 1, spent: p.spent}
 		p.statements()
 		if len(p.errs) > 10*maxErrors {
 			break

@@ -69,7 +69,7 @@ func (p *parser) event(at Pos) (Stmt, *Error) {
 		return nil, p.errf(hookAt, "tracepoint:%s has no category: tracepoint:CATEGORY/NAME", target)
 	}
 	if e.Args, err = p.args(e.Name(), h.args); err == nil {
-		err = checkArgs(h, e)
+		err = p.checkArgs(h, e)
 	}
 	return e, err
 }
@@ -116,7 +116,7 @@ func (v Value) plain() (string, bool) {
 }
 
 // checkArgs checks the arguments of an event.
-func checkArgs(h *hook, e *Event) *Error {
+func (p *parser) checkArgs(h *hook, e *Event) *Error {
 	packets := 0
 	for _, a := range e.Args {
 		if h.packet && slices.Contains(packetArgs, a.Name) {
@@ -126,7 +126,7 @@ func checkArgs(h *hook, e *Event) *Error {
 				}
 				continue
 			}
-			if err := checkPacketArg(a); err != nil {
+			if err := p.checkPacketArg(a); err != nil {
 				return err
 			}
 			if packets++; packets > 1 {
@@ -157,20 +157,21 @@ func takesBytes(e *Event, name string) bool {
 }
 
 // checkPacketArg checks what can be checked without opening files.
-func checkPacketArg(a Arg) *Error {
+func (p *parser) checkPacketArg(a Arg) *Error {
 	text, ok := a.Value.plain()
 	if !ok || a.Name != "file" && a.Name != "pcap" && a.Value.Kind != ValueString {
 		return &Error{Pos: a.Value.Pos, Msg: fmt.Sprintf("%s: text in quotes is wanted, not %s", a.Name, a.Value)}
 	}
+	var b []byte
 	var err error
 	switch a.Name {
 	case "packet":
-		_, err = PacketWords(text)
+		b, err = PacketWords(text)
 	case "hex":
-		_, err = PacketHex(text)
+		b, err = PacketHex(text)
 	}
 	if err != nil {
 		return &Error{Pos: a.Value.Pos, Msg: err.Error(), Err: err}
 	}
-	return nil
+	return p.spend(a.Value.Pos, len(b))
 }

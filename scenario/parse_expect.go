@@ -3,6 +3,7 @@ package scenario
 import (
 	"regexp"
 	"slices"
+	"strings"
 )
 
 var subjects = []string{"map", "trace", "r0", "insns", "trap", "packet", "events", "ringbuf", "perf"}
@@ -45,7 +46,7 @@ func (p *parser) expect(at Pos) (Stmt, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	return e, checkExpect(e)
+	return e, p.checkExpect(e)
 }
 
 // acceptWord takes the word if it comes next.
@@ -64,6 +65,9 @@ func (p *parser) expectMap(e *Expect) *Error {
 		return err
 	}
 	if e.Key != nil {
+		if e.Path, err = p.path(); err != nil {
+			return err
+		}
 		return p.condition(e)
 	}
 	p.space()
@@ -81,6 +85,27 @@ func (p *parser) expectMap(e *Expect) *Error {
 		return p.condition(e)
 	default:
 		return p.errf(at, "expect map wants NAME[KEY] == VALUE, NAME missing KEY or NAME entries == N")
+	}
+}
+
+// path takes the names of members and the indices behind a key.
+func (p *parser) path() (string, *Error) {
+	start := p.off
+	for {
+		at := p.pos()
+		switch p.peek() {
+		case '.':
+			if w := p.word(); strings.Contains(w+".", "..") {
+				return "", p.errf(at, "%q names no member", w)
+			}
+		case '[':
+			p.off++
+			if w := p.word(); w == "" || strings.Trim(w, "0123456789") != "" || !p.accept("]") {
+				return "", p.errf(at, "an index is wanted: [0]")
+			}
+		default:
+			return p.text[start:p.off], nil
+		}
 	}
 }
 
@@ -124,19 +149,19 @@ func (p *parser) condition(e *Expect) *Error {
 }
 
 // checkExpect checks that operator and value make sense for the subject.
-func checkExpect(e *Expect) *Error {
+func (p *parser) checkExpect(e *Expect) *Error {
 	if e.Want == nil {
 		return nil
 	}
 	bad := func(want string) *Error {
-		return (&scanner{}).errf(e.Want.Pos, "expect %s %s %s: %s is wanted", e.Subject, e.Op, e.Want, want)
+		return p.errf(e.Want.Pos, "expect %s %s %s: %s is wanted", e.Subject, e.Op, e.Want, want)
 	}
 	if e.Op == "=~" || e.Op == "!~" {
 		if e.Want.Kind != ValueString {
 			return bad("a regular expression in quotes")
 		}
 		if _, err := regexp.Compile(e.Want.Text); err != nil {
-			return (&scanner{}).errf(e.Want.Pos, "%v", err)
+			return p.errf(e.Want.Pos, "%v", err)
 		}
 		switch e.Subject {
 		case SubjectTrace, SubjectTrap, SubjectPacket, SubjectMap:
@@ -153,9 +178,11 @@ func checkExpect(e *Expect) *Error {
 		if e.Op != "==" && e.Op != "!=" || e.Want.Kind != ValueString {
 			return bad("== with a packet in words, in quotes")
 		}
-		if _, err := PacketWords(e.Want.Text); err != nil {
-			return (&scanner{}).errf(e.Want.Pos, "%v", err)
+		b, err := PacketWords(e.Want.Text)
+		if err != nil {
+			return p.errf(e.Want.Pos, "%v", err)
 		}
+		return p.spend(e.Want.Pos, len(b))
 	case SubjectR0:
 		if !e.Want.IsNumber() && e.Want.Kind != ValueWord {
 			return bad("a number or the name of a return value")

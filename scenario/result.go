@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -61,6 +62,15 @@ type ProgRun struct {
 	Raw runtime.Result `json:"-"`
 }
 
+// Frame is the packet as the program left it, at the time of the event, for
+// [WritePcap]. It has no bytes where the program takes no packets.
+func (r *ProgRun) Frame() Frame {
+	if r.Packet == nil {
+		return Frame{}
+	}
+	return Frame{Time: time.Unix(0, int64(r.Time)).UTC(), Data: r.Packet.After, Size: len(r.Packet.After), Link: r.Packet.Link}
+}
+
 // RedirectResult is the interface that bpf_redirect chose.
 type RedirectResult struct {
 	IfIndex uint32 `json:"ifindex"`
@@ -75,38 +85,55 @@ type Trap struct {
 	Err  *vm.Trap `json:"-"`
 }
 
-// PacketResult is a packet before and after a run.
+// PacketResult is a packet before and after a run. It is decoded when somebody asks.
 type PacketResult struct {
-	Summary string      `json:"summary"` // of the packet as it came: "60B eth/arp"
-	Before  []byte      `json:"-"`
-	After   []byte      `json:"-"`
-	Diff    *PacketDiff `json:"diff,omitempty"` // nil: unchanged
+	Before []byte
+	After  []byte
+	Link   int // LinkEthernet, LinkRaw
 }
 
-// MarshalJSON adds the bytes of the packet, in hexadecimal.
-func (p *PacketResult) MarshalJSON() ([]byte, error) {
-	type plain PacketResult
-	return json.Marshal(struct {
-		*plain
-		Change string `json:"change"`
-		Before string `json:"before"`
-		After  string `json:"after,omitempty"` // when it differs
-	}{(*plain)(p), p.String(), fmt.Sprintf("%x", p.Before), p.afterHex()})
-}
-
-func (p *PacketResult) afterHex() string {
-	if p.Diff == nil {
-		return ""
+// first is the name of the packet's outermost header.
+func (p *PacketResult) first() string {
+	if p.Link == LinkRaw {
+		return "ip"
 	}
-	return fmt.Sprintf("%x", p.After)
+	return "eth"
+}
+
+// Summary is the packet as it came, in a few words: "60B eth/arp".
+func (p *PacketResult) Summary() string { return DecodePacketAs(p.first(), p.Before).Summary() }
+
+// Changed reports whether the program changed the packet.
+func (p *PacketResult) Changed() bool { return !slices.Equal(p.Before, p.After) }
+
+// Diff says what changed.
+func (p *PacketResult) Diff() *PacketDiff {
+	first := p.first()
+	return diffDecoded(p.Before, p.After, DecodePacketAs(first, p.Before), DecodePacketAs(first, p.After))
+}
+
+// MarshalJSON gives the summary, the change in words and in fields, and the bytes in
+// hexadecimal; "after" and "diff" are there when the packet changed.
+func (p *PacketResult) MarshalJSON() ([]byte, error) {
+	out := struct {
+		Summary string      `json:"summary"`
+		Change  string      `json:"change"`
+		Diff    *PacketDiff `json:"diff,omitempty"`
+		Before  string      `json:"before"`
+		After   string      `json:"after,omitempty"`
+	}{Summary: p.Summary(), Change: p.String(), Before: hex.EncodeToString(p.Before)}
+	if p.Changed() {
+		out.Diff, out.After = p.Diff(), hex.EncodeToString(p.After)
+	}
+	return json.Marshal(out)
 }
 
 // String is what happened to the packet: "packet unchanged".
 func (p *PacketResult) String() string {
-	if p.Diff == nil {
+	if !p.Changed() {
 		return "packet unchanged"
 	}
-	return p.Diff.String()
+	return p.Diff().String()
 }
 
 // Record is what a program sent to user space through a ring buffer or a perf
@@ -125,7 +152,7 @@ func (r Record) MarshalJSON() ([]byte, error) {
 		CPU  int    `json:"cpu"`
 		Time uint64 `json:"time_ns"`
 		Data string `json:"data"`
-	}{r.Map, r.CPU, r.Time, fmt.Sprintf("%x", r.Data)})
+	}{r.Map, r.CPU, r.Time, hex.EncodeToString(r.Data)})
 }
 
 // MarshalJSON gives keys and values as the map's dump does.
@@ -162,9 +189,13 @@ func (r *ProgRun) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "#%d ", r.Index)
 	if r.Packet != nil {
-		fmt.Fprintf(&b, "%s ", r.Packet.Summary)
+		fmt.Fprintf(&b, "%s ", r.Packet.Summary())
 	} else {
 		fmt.Fprintf(&b, "%s ", r.Event)
+	}
+	if r.Trap != nil {
+		fmt.Fprintf(&b, "%s trapped after %d insns: %s", r.Program, r.Insns, r.Trap.Msg)
+		return b.String()
 	}
 	fmt.Fprintf(&b, "%s r0=%s", r.Program, r0Text(r.R0))
 	if r.Ret != "" {
@@ -173,9 +204,6 @@ func (r *ProgRun) String() string {
 	fmt.Fprintf(&b, " %d insns", r.Insns)
 	if r.Packet != nil {
 		b.WriteString("  " + r.Packet.String())
-	}
-	if r.Trap != nil {
-		b.WriteString("  trap: " + r.Trap.Msg)
 	}
 	return b.String()
 }
@@ -202,7 +230,7 @@ func newRun(f *firing, index int, at time.Duration, res runtime.Result) *ProgRun
 		r.Ret = spec.RetName(res.Prog.Type(), res.R0)
 	}
 	if isPacketHook(f.ev.Hook) {
-		r.Packet = packetResult(f, res)
+		r.Packet = &PacketResult{Before: f.pkt, After: res.Packet, Link: f.link}
 	}
 	if res.Redirect != nil {
 		r.Redirect = &RedirectResult{IfIndex: res.Redirect.IfIndex, Flags: res.Redirect.Flags}
@@ -214,17 +242,4 @@ func newRun(f *firing, index int, at time.Duration, res runtime.Result) *ProgRun
 		r.Records = append(r.Records, Record(rec))
 	}
 	return r
-}
-
-func packetResult(f *firing, res runtime.Result) *PacketResult {
-	first := "eth"
-	if f.link == LinkRaw {
-		first = "ip"
-	}
-	before := DecodePacketAs(first, f.pkt)
-	p := &PacketResult{Summary: before.Summary(), Before: f.pkt, After: res.Packet}
-	if !slices.Equal(f.pkt, res.Packet) {
-		p.Diff = diffDecoded(f.pkt, res.Packet, before, DecodePacketAs(first, res.Packet))
-	}
-	return p
 }

@@ -17,6 +17,8 @@ import (
 
 // Options of a run. Runtime, Collection and one of Script and Frames are needed.
 type Options struct {
+	// Runtime must drain its records itself (not runtime.Options.KeepRecords), or
+	// runs have none.
 	Runtime    *runtime.Runtime
 	Collection *runtime.Collection
 

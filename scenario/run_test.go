@@ -343,6 +343,39 @@ expect trap none
 	}
 }
 
+// Parts of values, by the names of the types.
+func TestExpectPath(t *testing.T) {
+	s := script(t, "trace/globals.events")
+	o := load(t, "trace/globals.bpf.o", s)
+	o.Expect = mustParse(t, `
+expect map .data[0].state.calls == 3
+expect map .data[0].state.name == "enter"
+expect map .data[0].state.name =~ "^ent"
+expect map .data.histogram[0].histogram[7] >= 3
+expect map .data.histogram[0].histogram == [1,1,0,0,0,0,1,3]
+expect map .bss[0].seen != 4
+expect map .bss[0].sen == 3
+expect map .bss[0].last[2] == 3
+expect map .bss[0].last.x == 3
+expect map .bss[0].seen.x == 3
+expect map .data[0].state.name == 3
+`)
+	var got []string
+	for _, e := range run(t, o).Expect {
+		got = append(got, e.Got)
+		if e.OK != (len(got) <= 6) {
+			t.Error(e.String())
+		}
+	}
+	want := []string{
+		"3", `"enter"`, `"enter"`, "3", "[1,1,0,0,0,0,1,3]", "3", "no member sen; did you mean seen?", "no element [2], there are 2",
+		"no element .x, there are 2", ".x goes into a value that has no parts", `"enter", which is no number`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
 // A file of expectations is checked when all is over, against what happened last.
 func TestExpectFile(t *testing.T) {
 	o := load(t, "xdp/good.bpf.o", nil)
@@ -460,4 +493,17 @@ func TestMapsJSON(t *testing.T) {
 			t.Errorf("%s: %v", in, err)
 		}
 	}
+}
+
+// Frames a second through an empty program, the cost of the driver.
+func BenchmarkFrames(b *testing.B) {
+	o := load(b, "xdp/good.bpf.o", nil)
+	o.MapChanges = false
+	o.OnRun = func(*ProgRun) error { return nil }
+	frame := capture(b, "xdp/packets.pcap")[:1]
+	for b.Loop() {
+		o.Frames = slices.Repeat(frame, 1000)
+		run(b, o)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(1000*b.N), "ns/frame")
 }

@@ -18,6 +18,8 @@ type scanner struct {
 	line int
 	// depth is how deep functions are nested at the moment.
 	depth int
+	// spent is how many bytes the script's values have made so far.
+	spent int
 }
 
 // maxDepth bounds the nesting of functions and of JSON.
@@ -262,7 +264,16 @@ func (s *scanner) call(p Pos, name string) (Value, *Error) {
 	if n := len(v.Args); n < arity[0] || n > arity[1] {
 		return v, s.errf(p, "%s takes %s, got %d", name, argCount(arity), n)
 	}
-	return v, checkCall(v)
+	return v, s.checkCall(v)
+}
+
+// spend counts bytes that a value stands for, so that a short script cannot ask for
+// endless work.
+func (s *scanner) spend(p Pos, n int) *Error {
+	if s.spent += n; s.spent > maxForeign {
+		return s.errf(p, "the values of the script have more than %d bytes", maxForeign)
+	}
+	return nil
 }
 
 func argCount(a [2]int) string {
@@ -276,7 +287,7 @@ func argCount(a [2]int) string {
 }
 
 // checkCall checks the arguments of a function by trying it.
-func checkCall(v Value) *Error {
+func (s *scanner) checkCall(v Value) *Error {
 	name := strings.TrimPrefix(strings.TrimPrefix(v.Text, "user_"), "kernel_")
 	for i, a := range v.Args {
 		want := ""
@@ -308,8 +319,9 @@ func checkCall(v Value) *Error {
 		_, err := whole(v.Args[0], math.MaxInt32)
 		return err
 	}
-	if _, err := v.appendBytes(nil); err != nil {
+	b, err := v.appendBytes(nil)
+	if err != nil {
 		return asError(err)
 	}
-	return nil
+	return s.spend(v.Pos, len(b))
 }

@@ -125,6 +125,7 @@ type Expect struct {
 	Subject Subject
 	Name    string // of the map or the program; may be empty
 	Key     *Value // SubjectMap, SubjectMapMissing
+	Path    string // SubjectMap: a part of the value, ".state.calls", "[1]"; may be empty
 	Op      string // == != < <= > >= =~ !~; empty for "missing", "none", "unchanged"
 	Want    *Value // nil without Op
 }

@@ -74,6 +74,8 @@ func TestFormatStatements(t *testing.T) {
 		"#",
 		"expect map counts[42] == 1",
 		"expect map counts missing 42",
+		"expect map .bss[0].state.names[1] == 42",
+		"expect map percpu[0][1] != 42",
 		"expect map counts entries == 3",
 		`expect map opens[str("bash")] >= 2`,
 		`expect map t[1] == {"pid": 1}`,
@@ -176,6 +178,11 @@ func TestParseLimits(t *testing.T) {
 	}
 	if _, err := Parse("", []byte("kprobe:x di="+strings.Repeat("cat(", 1000))); err == nil {
 		t.Error("deep nesting")
+	}
+	for _, line := range []string{"mem 1 = zero(1048576)\n", "xdp packet=\"zero(262144)\"\n"} {
+		if _, err := Parse("", []byte(strings.Repeat(line, 100_000))); err == nil || !strings.Contains(err.Error(), "more than 67108864 bytes") {
+			t.Errorf("%s: %v", line, err)
+		}
 	}
 	if _, err := Parse("", []byte("map x["+strings.Repeat("[", 1000)+strings.Repeat("]", 1000)+"]=1")); err == nil {
 		t.Error("deep JSON")
