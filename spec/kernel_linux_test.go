@@ -163,3 +163,21 @@ func TestKernelContexts(t *testing.T) {
 		}
 	}
 }
+
+// Two frames of 400 bytes load only where frames have stacks of their own.
+func TestKernelStacks(t *testing.T) {
+	needKernel(t)
+	frame := func(first asm.Instruction) asm.Instructions {
+		return asm.Instructions{first, asm.StoreMem(asm.R10, -400, asm.R0, asm.DWord)}
+	}
+	insns := append(frame(asm.Mov.Imm(asm.R0, 0)), asm.Call.Label("sub"))
+	insns = append(insns, exit(1)...)
+	insns = append(insns, frame(asm.Mov.Imm(asm.R0, 0).WithSymbol("sub"))...)
+	insns = append(insns, asm.Return())
+	for _, try := range tried {
+		err := load(try.typ, try.attach[0], "GPL", insns)
+		if got, want := err == nil, spec.HasPrivateStack(try.typ, try.attach[0]); got != want {
+			t.Errorf("%s: private stacks: the kernel says %v (%v), the table %v", try.typ, got, err, want)
+		}
+	}
+}

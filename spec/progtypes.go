@@ -13,8 +13,7 @@ type ProgTypeInfo struct {
 	// context only), or the errno name that it answers with ("ENOTSUPP").
 	TestRun string
 	// PrivateStack says that each frame may have its own 512 bytes of stack,
-	// instead of all frames of a call chain sharing them (kernel/bpf/verifier.c,
-	// bpf_enable_priv_stack).
+	// instead of all frames of a call chain sharing them; see HasPrivateStack.
 	PrivateStack bool
 	Rets         []RetValue // return values with a name
 	Returns      string     // what the return value means, in words
@@ -66,6 +65,16 @@ func (t ProgType) Ctx() *CtxLayout {
 		return nil
 	}
 	return CtxByName(info.Ctx)
+}
+
+// HasPrivateStack reports whether each frame of such programs may use 512 bytes of
+// stack of its own, where the JIT supports that (x86-64, arm64); elsewhere all
+// frames of a call chain share 512 bytes. Iterators share although other tracing
+// programs do not, and so do asynchronous callbacks
+// (kernel/bpf/verifier.c, bpf_enable_priv_stack; bpf_prog_check_recur).
+func HasPrivateStack(t ProgType, attach AttachType) bool {
+	info := t.Info()
+	return info != nil && info.PrivateStack && !(t == ProgTracing && attach == AttachTraceIter)
 }
 
 // RetName returns the name that the program type gives to a return value: what
