@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"bpfvm/isa"
@@ -62,6 +63,78 @@ func TestTailCall(t *testing.T) {
 		b.m.Tail = r
 		x, err := r.Run(b.m, b.ctx.Base)
 		want(t, x, err, vm.MaxTailCalls+1, (vm.MaxTailCalls+1)*8+2)
+	})
+}
+
+func TestNoBudgetAtAll(t *testing.T) {
+	onBoth(t, func(t *testing.T, e vm.Engine, b *bench) {
+		b.m.Limit = 1<<64 - 1
+		x, err := b.run(t, e, assemble(t, "call f\n exit\n f:\n r0 = 3\n exit"))
+		want(t, x, err, 3, 4)
+	})
+}
+
+// LD_ABS and LD_IND outside of the packet return from the function that they are in.
+func TestPacketLoadLeavesFunction(t *testing.T) {
+	onBoth(t, func(t *testing.T, e vm.Engine, b *bench) {
+		code := assemble(t, "r6 = r1\n r7 = 4\n call f\n r0 += r7\n exit\n f:\n r6 = r1\n r7 = 9\n r0 = *(u16 *)skb[r7 + 60]\n r0 = 100\n exit")
+		x, err := b.run(t, e, code)
+		want(t, x, err, 4, 3+3+2)
+		b.m.PktData, b.m.PktEnd = 0, 0
+		x, err = b.run(t, e, assemble(t, "r6 = r1\n r0 = *(u8 *)skb[0]\n r0 = 100\n exit"))
+		want(t, x, err, 0, 2)
+	})
+}
+
+func TestBadCallbacks(t *testing.T) {
+	onBoth(t, func(t *testing.T, e vm.Engine, b *bench) {
+		r := callback(t, e, b)
+		for _, reg := range b.mem.Regions() {
+			if fn, ok := reg.Owner.(*vm.Func); ok {
+				fn.PC = 1000
+			}
+		}
+		b.m.Reset()
+		_, err := r.Run(b.m, b.ctx.Base)
+		if want := "loop insn 8 (0x85): callback add: slot 1000 is not an instruction of its program"; err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+		b.m.Reset()
+		b.m.Tail = nil
+		code := assemble(t, "r2 = map[fd:0]\n r3 = 0\n call 12\n exit")
+		code.Helpers = testHelpers(b)
+		b.link(t, code)
+		_, err = compile(t, e, code).Run(b.m, b.ctx.Base)
+		if want := "test insn 3 (0x85): tail call without a program"; err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	})
+}
+
+// One compiled program runs on many machines at the same time.
+func TestConcurrentMachines(t *testing.T) {
+	code := assemble(t, subprogsSource)
+	var benches []*bench
+	for range 8 {
+		benches = append(benches, newBench(t))
+	}
+	onBoth(t, func(t *testing.T, e vm.Engine, _ *bench) {
+		r := compile(t, e, code)
+		var wg sync.WaitGroup
+		results := make([]vm.Exit, len(benches))
+		for i, b := range benches {
+			wg.Go(func() {
+				b.m.Limit = 60_010 + uint64(i) // some end while counting
+				b.m.Reset()
+				results[i], _ = r.Run(b.m, b.ctx.Base)
+			})
+		}
+		wg.Wait()
+		for i := 1; i < len(results); i++ {
+			if results[i] != results[0] {
+				t.Errorf("machine %d: %+v, machine 0: %+v", i, results[i], results[0])
+			}
+		}
 	})
 }
 

@@ -32,8 +32,8 @@ type record struct {
 	delta            int32 // what a taken jump adds to fastRun.acc, or a second displacement
 }
 
-// origin of a record in the program.
-type place2 struct {
+// source is where a record comes from.
+type source struct {
 	slot   isa.PC // where the record begins
 	fault  isa.PC // the instruction of it that may trap
 	fault2 isa.PC // a second one
@@ -49,7 +49,7 @@ const (
 // listing is a program as records.
 type listing struct {
 	recs  []record
-	from  []place2
+	from  []source
 	at    []int32 // the record where a slot begins; -1 inside of joined ones
 	exact bool    // counts every instruction
 }
@@ -140,6 +140,7 @@ func (p *fastProgram) Run(m *vm.Machine, ctx uint64) (vm.Exit, error) {
 	}
 	m.Ctx = ctx
 	st.active = true
+	m.Budget = min(m.Budget, maxBudget)
 	st.start = m.Budget
 	clear(st.reg[:isa.NumRegisters])
 	st.reg[isa.R1] = ctx
@@ -186,7 +187,7 @@ func (st *fastRun) enter(slot isa.PC) {
 func (st *fastRun) resume(slot isa.PC) {
 	p := st.prog
 	executed := st.acc + int64(p.pos[slot])
-	st.limit = executed + int64(min(st.m.Budget, 1<<62))
+	st.limit = executed + int64(st.m.Budget)
 	st.list, st.lim = p.joined, st.limit-int64(p.count())
 	if st.acc > st.lim || st.list.at[slot] < 0 {
 		// Also for callbacks that begin where records were joined.

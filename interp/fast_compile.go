@@ -31,7 +31,7 @@ func translate(p *fastProgram, exact bool) *listing {
 	n := len(p.form)
 	c := &compiler{
 		p:      p,
-		list:   &listing{recs: make([]record, 0, n), from: make([]place2, 0, n), at: make([]int32, n+1), exact: exact},
+		list:   &listing{recs: make([]record, 0, n), from: make([]source, 0, n), at: make([]int32, n+1), exact: exact},
 		consts: make(map[uint64]uint8),
 		helper: make(map[int32]int32),
 	}
@@ -118,7 +118,7 @@ func (c *compiler) findLeaders() {
 
 func (c *compiler) emit(pc isa.PC, r record) {
 	c.list.recs = append(c.list.recs, r)
-	c.list.from = append(c.list.from, place2{pc, pc, pc})
+	c.list.from = append(c.list.from, source{pc, pc, pc})
 }
 
 // resolve turns the slots that jumps and calls lead to into records.

@@ -5,7 +5,7 @@ import "bpfvm/isa"
 // item is a record on its way into the listing, with the instructions it stands for.
 type item struct {
 	r    record
-	from place2
+	from source
 }
 
 // join makes fewer records of a straight line of them: the dispatch costs more than

@@ -28,6 +28,12 @@ const childEnv = "BPFVM_INTERP_KERNEL_CHILD"
 // valueSize is the map value that programs work on: the pattern, then R0 to R7.
 const valueSize = 64 + 8*8
 
+// kernelJob is a program for the child: a socket filter on a map value, or with a
+// packet a tc classifier.
+type kernelJob struct {
+	Slots, Packet []byte
+}
+
 // kernelResult is one answer of the child, a line of JSON.
 type kernelResult struct {
 	Index  int
@@ -48,13 +54,13 @@ func TestMain(m *testing.M) {
 // serveKernel loads and runs the programs on standard input. The kernel may hang or
 // kill the thread, hence the process of its own.
 func serveKernel() {
-	var programs [][]byte
-	if err := gob.NewDecoder(os.Stdin).Decode(&programs); err != nil {
+	var jobs []kernelJob
+	if err := gob.NewDecoder(os.Stdin).Decode(&jobs); err != nil {
 		os.Exit(3)
 	}
 	out := json.NewEncoder(os.Stdout)
-	for i, p := range programs {
-		r := kernelRun(p)
+	for i, job := range jobs {
+		r := kernelRun(job)
 		r.Index = i
 		out.Encode(r)
 		if r.Denied {
@@ -63,7 +69,8 @@ func serveKernel() {
 	}
 }
 
-func kernelRun(slots []byte) (r kernelResult) {
+func kernelRun(job kernelJob) (r kernelResult) {
+	slots := job.Slots
 	values, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: valueSize, MaxEntries: 1})
 	if err != nil {
 		return kernelResult{Err: err.Error(), Denied: true}
@@ -82,12 +89,16 @@ func kernelRun(slots []byte) (r kernelResult) {
 	if err != nil {
 		return kernelResult{Err: err.Error()}
 	}
-	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SocketFilter, Instructions: insns, License: "GPL"})
+	kind, data := ebpf.SocketFilter, make([]byte, 64)
+	if job.Packet != nil {
+		kind, data = ebpf.SchedCLS, job.Packet
+	}
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: kind, Instructions: insns, License: "GPL"})
 	if err != nil {
 		return kernelResult{Err: err.Error()}
 	}
 	defer prog.Close()
-	ret, err := prog.Run(&ebpf.RunOptions{Data: make([]byte, 64)})
+	ret, err := prog.Run(&ebpf.RunOptions{Data: data})
 	if err != nil {
 		return kernelResult{Err: err.Error(), Denied: true}
 	}
@@ -154,13 +165,13 @@ func TestAgainstKernel(t *testing.T) {
 	}
 	b := newBench(t)
 	value := b.alloc(t, vm.Spec{Kind: vm.RegionMapValue, Name: "v", Elem: valueSize, Count: 1, Perm: vm.PermRW})
-	programs := make([][]byte, count)
-	for i := range programs {
-		programs[i] = isa.Encode(kernelProgram(newGenerator(uint64(i), value.Base, 0)))
+	jobs := make([]kernelJob, count)
+	for i := range jobs {
+		jobs[i].Slots = isa.Encode(kernelProgram(newGenerator(uint64(i), value.Base, 0)))
 	}
 	accepted := 0
 	refusals := map[string]int{}
-	for _, r := range runKernelChild(t, programs) {
+	for _, r := range runKernelChild(t, jobs) {
 		if r.Denied {
 			t.Skipf("bpf(2) cannot run programs here: %s", r.Err)
 		}
@@ -169,7 +180,7 @@ func TestAgainstKernel(t *testing.T) {
 			continue
 		}
 		accepted++
-		insns, err := isa.Decode(programs[r.Index])
+		insns, err := isa.Decode(jobs[r.Index].Slots)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,9 +223,55 @@ func compareKernel(t *testing.T, b *bench, value *vm.Region, insns isa.Program, 
 	}
 }
 
-// runKernelChild gives the programs to a child process with a deadline and returns
+// LD_ABS and LD_IND at every offset of a packet and beyond.
+func TestPacketLoadsAgainstKernel(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs a Linux kernel")
+	}
+	b := newBench(t)
+	var jobs []kernelJob
+	for _, form := range isa.Ops() {
+		if form.Opcode.Class() != isa.ClassLD || form.IsWide() {
+			continue
+		}
+		offs := []int32{-1, -5, -0x80000, -0x100001, -0x180000, -0x200001, -0x7ffffff0, 0x7ffffff0}
+		for off := range int32(66) {
+			offs = append(offs, off)
+		}
+		for _, off := range offs {
+			load := raw(&form, 0, isa.R7, 0, off-3)
+			if form.Opcode.Mode() == isa.ModeABS {
+				load = raw(&form, 0, isa.R7, 0, off)
+			}
+			p := prog(move(isa.R6, isa.R1), small(isa.R7, 3), load,
+				isa.Instruction{Op: isa.ALUOp(isa.ClassALU, isa.CodeXor, isa.SrcK), Imm: 0x55}, exit)
+			jobs = append(jobs, kernelJob{isa.Encode(p), b.mem.Raw(b.pkt.Start, 60)})
+		}
+	}
+	for _, r := range runKernelChild(t, jobs) {
+		if r.Denied {
+			t.Skipf("bpf(2) cannot run programs here: %s", r.Err)
+		}
+		if r.Err != "" {
+			t.Errorf("job %d: %s", r.Index, r.Err)
+			continue
+		}
+		insns, err := isa.Decode(jobs[r.Index].Slots)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range engines {
+			x, err := b.run(t, e, &vm.Code{Name: "packet", Insns: insns})
+			if err != nil || uint32(x.R0) != r.Ret {
+				t.Errorf("job %d on %s: r0 %#x, %v; kernel %#x", r.Index, e.Name(), x.R0, err, r.Ret)
+			}
+		}
+	}
+}
+
+// runKernelChild gives the jobs to a child process with a deadline and returns
 // what it has answered by then.
-func runKernelChild(t *testing.T, programs [][]byte) (results []kernelResult) {
+func runKernelChild(t *testing.T, jobs []kernelJob) (results []kernelResult) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -225,7 +282,7 @@ func runKernelChild(t *testing.T, programs [][]byte) (results []kernelResult) {
 	cmd := exec.CommandContext(ctx, exe)
 	cmd.Env = append(os.Environ(), childEnv+"=1")
 	var input bytes.Buffer
-	if err := gob.NewEncoder(&input).Encode(programs); err != nil {
+	if err := gob.NewEncoder(&input).Encode(jobs); err != nil {
 		t.Fatal(err)
 	}
 	cmd.Stdin = &input

@@ -46,6 +46,9 @@ func (p *program) count() int { return int(p.pos[len(p.pos)-1]) }
 // rewriting (include/linux/bpf.h, BPF_COMPLEXITY_LIMIT_INSNS).
 const maxSlots = 1_000_000
 
+// maxBudget bounds what a run may spend, so that sums of it fit 64 signed bits.
+const maxBudget = 1 << 62
+
 // prepare checks the code. The error joins all findings in the order of slots.
 func prepare(code *vm.Code) (*program, error) {
 	insns := code.Insns

@@ -74,6 +74,7 @@ func (p *Stepping) Run(m *vm.Machine, ctx uint64) (vm.Exit, error) {
 // Start puts a stepper before the first instruction. The caller has reset the
 // machine, which belongs to the stepper until it is done.
 func (p *Stepping) Start(m *vm.Machine, ctx uint64) *Stepper {
+	m.Budget = min(m.Budget, maxBudget)
 	s := &Stepper{opt: p.opt, m: m, base: m.Depth, start: m.Budget, stack: &stackShadow{}}
 	m.Ctx, m.Caller = ctx, s
 	s.prog = p.prog

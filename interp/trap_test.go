@@ -161,7 +161,7 @@ var trapCases = []struct{ name, source string }{
 	{"deep recursion", "call f\n exit\n f:\n call f\n exit"},
 	{"inside a function", "r1 = 5\n call f\n exit\n f:\n *(u8 *)(r1 +0) = 1\n r0 = 0\n exit"},
 	{"atomic on read-only", "r2 = 0\n lock *(u64 *)(r1 +60) += r2\n r0 = 0\n exit"},
-	{"ld_abs from a header", "r6 = r1\n r0 = *(u8 *)skb[-4096]\n exit"},
+	{"ld_abs from a header", "r6 = r1\n r0 = *(u8 *)skb[-1048576]\n exit"},
 	{"ld_abs without ctx", "r6 = 1\n r0 = *(u8 *)skb[0]\n exit"},
 	{"endless", "r0 = 0\n l:\n r0 += 1\n goto l\n exit"},
 	{"frames not in use", "r1 = r10\n r1 += 1024\n r0 = *(u64 *)(r1 -8)\n exit"},
