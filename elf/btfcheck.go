@@ -54,6 +54,11 @@ const (
 	// in a real object is below 1000.
 	maxTypeDepth = 8192
 
+	// maxNameLen bounds names of types, members and enumerators; the kernel allows
+	// 511 bytes (KSYM_NAME_LEN), C++ makes longer ones. Names are compared and
+	// quoted often. Tags are text and may have any length.
+	maxNameLen = 4096
+
 	// typeCost and memberCost are what a type and a member, parameter, enumerator
 	// or variable take once parsed.
 	typeCost   = 192
@@ -174,6 +179,9 @@ func (o *objectBTF) checkTypes(types []byte, b *budget) (*typeGraph, error) {
 			s, ok := o.name(strOff)
 			if !ok {
 				return formatErr("BTF type %d (%s): name at %#x, outside the strings", id, kindNames[kind], strOff)
+			}
+			if len(s) > maxNameLen && kind != kindDeclTag && kind != kindTypeTag {
+				return formatErr("BTF type %d (%s): name of %d bytes", id, kindNames[kind], len(s))
 			}
 			// Charged at once: looking for the ends of long names takes time, too.
 			return b.take("BTF names", int64(len(s)), 1)

@@ -40,8 +40,8 @@ const (
 
 	maxExtRecord = 1024 // newer compilers may append to records, but not this much
 
-	lineCost = 80 // of a lineInfo
-	coreCost = 160
+	lineCost = 80  // of a lineInfo
+	coreCost = 512 // of a coreRelo with its note
 )
 
 // parseBTFExt reads the .BTF.ext section. Records of a section that the object

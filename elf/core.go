@@ -1,6 +1,7 @@
 package elf
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -94,25 +95,41 @@ func (l *loader) resolveCore() {
 		l.errs.add(err)
 		return
 	}
-	c := &coreResolver{local: l.bt.spec, target: target, cands: make(map[uint32][]btf.Type), steps: maxCoreSteps}
+	c := &coreResolver{local: l.bt.spec, target: target, cands: make(map[uint32][]btf.Type), steps: maxCoreSteps, b: l.b}
+	type question struct {
+		typeID uint32
+		kind   coreKind
+		access string
+	}
+	type answer struct {
+		res coreResult
+		err error
+	}
+	known := make(map[question]answer) // programs ask the same again and again
 	for _, r := range l.ext.order {
-		r.res, r.err = c.resolve(r)
-		if r.err != nil {
-			r.err = fmt.Errorf("CO-RE %v of %s: %w", r.kind, cmpOr(r.res.path, "type "+strconv.Itoa(int(r.typeID))), r.err)
+		q := question{r.typeID, r.kind, r.access}
+		a, ok := known[q]
+		if !ok {
+			a.res, a.err = c.resolve(r)
+			if a.err != nil {
+				a.err = fmt.Errorf("CO-RE %v of %s: %w", r.kind, cmp.Or(shortName(a.res.path), "type "+strconv.Itoa(int(r.typeID))), a.err)
+			}
+			known[q] = a
+		}
+		r.res, r.err = a.res, a.err
+		if errors.Is(a.err, ErrTooLarge) {
+			l.extErr = a.err // the rest is not looked at
+			l.errs.add(a.err)
+			return
 		}
 	}
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 const (
 	// maxAccess is the longest access string (relo_core.h, BPF_CORE_SPEC_MAX_LEN).
 	maxAccess = 64
+	// maxAccessLen is more than that many numbers take.
+	maxAccessLen = 1024
 	// maxCoreSteps bounds the types compared for one object. Comparing follows
 	// members, and crafted types have exponentially many ways through them.
 	maxCoreSteps = 20_000_000
@@ -125,6 +142,7 @@ type coreResolver struct {
 	// that rules some out does so for those that follow.
 	cands map[uint32][]btf.Type
 	steps int
+	b     *budget
 }
 
 var errTooComplex = errors.New("comparing the types takes too many steps")
@@ -146,9 +164,15 @@ func (c *coreResolver) resolve(r *coreRelo) (coreResult, error) {
 		return coreResult{}, formatErr("%v", err)
 	}
 	base := coreResult{typeName: typ.TypeName()}
+	if len(r.access) > maxAccessLen {
+		return base, formatErr("access string of %d bytes", len(r.access))
+	}
 	local, err := c.parseAccess(r, typ)
 	if err != nil {
 		return base, err
+	}
+	if err := c.b.take("CO-RE paths", local.textLen(), 1); err != nil {
+		return coreResult{}, err
 	}
 	base.path = local.text(r)
 	if r.kind == coreTypeIDLocal {
@@ -197,7 +221,7 @@ func (c *coreResolver) resolve(r *coreRelo) (coreResult, error) {
 		cands = matching
 	} else {
 		if why == nil {
-			why = &errPoison{fmt.Sprintf("the target has no type %s", essentialName(base.typeName))}
+			why = &errPoison{"the target has no type " + shortName(essentialName(base.typeName))}
 		}
 		if res, err = c.calc(r.kind, local, nil); err != nil {
 			return base, err

@@ -219,7 +219,7 @@ func (l *loader) applyCore(fn *function) error {
 		}
 		res := r.res
 		if err := patch(fn.code, pc, &res); err != nil {
-			return &insnError{pc, "", fmt.Errorf("CO-RE %v of %s: %w", r.kind, res.path, err)}
+			return &insnError{pc, "", fmt.Errorf("CO-RE %v of %s: %w", r.kind, shortName(res.path), err)}
 		}
 		fn.core = append(fn.core, spec.CoreReloc{
 			PC: pc, Kind: r.kind.String(), Type: res.typeName, Path: res.path,

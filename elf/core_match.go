@@ -2,6 +2,7 @@ package elf
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/cilium/ebpf/btf"
 )
@@ -11,7 +12,7 @@ func noMatch(format string, args ...any) error { return &errPoison{fmt.Sprintf(f
 // sameKind reports whether two types are of one kind. Enums of 32 and of 64 bits
 // count as one kind (relo_core.c, btf_kind_core_compat).
 func sameKind(a, b btf.Type) bool {
-	return fmt.Sprintf("%T", a) == fmt.Sprintf("%T", b)
+	return reflect.TypeOf(a) == reflect.TypeOf(b)
 }
 
 // match follows the local way through a target type by the names on it. What the
@@ -35,7 +36,7 @@ func (c *coreResolver) match(local *coreSpec, kind coreKind, target btf.Type) (*
 				return out, nil
 			}
 		}
-		return nil, noMatch("the target's %s has no value %s", typeText(target), want)
+		return nil, noMatch("the target's %s has no value %s", typeText(target), shortName(want))
 	}
 
 	cur := btf.UnderlyingType(target)
@@ -46,10 +47,10 @@ func (c *coreResolver) match(local *coreSpec, kind coreKind, target btf.Type) (*
 				return nil, err
 			}
 			if !ok {
-				return nil, noMatch("the target's %s has no member %s", typeText(cur), st.name)
+				return nil, noMatch("the target's %s has no member %s", typeText(cur), shortName(st.name))
 			}
 			if !c.fieldsCompatible(st.member().Type, m.Type) {
-				return nil, noMatch("member %s of %s is %s in the target, not %s", st.name, typeText(cur), typeText(m.Type), typeText(st.member().Type))
+				return nil, noMatch("member %s of %s is %s in the target, not %s", shortName(st.name), typeText(cur), typeText(m.Type), typeText(st.member().Type))
 			}
 			cur = btf.UnderlyingType(m.Type)
 			continue
@@ -282,7 +283,7 @@ func (c *coreResolver) membersMatch(local, target btf.Type, level int) error {
 		return noMatch("%s has %d members, %d in the target", typeText(local), len(lm), len(tm))
 	}
 	for _, l := range lm {
-		var err error = noMatch("the target's %s has no member %s", typeText(target), l.Name)
+		var err error = noMatch("the target's %s has no member %s", typeText(target), shortName(l.Name))
 		for _, t := range tm {
 			if essentialName(l.Name) != essentialName(t.Name) {
 				if serr := c.step(); serr != nil {
@@ -316,7 +317,7 @@ func (c *coreResolver) enumsMatch(local, target *btf.Enum) error {
 			return err
 		}
 		if !names[essentialName(v.Name)] {
-			return noMatch("the target's %s has no value %s", typeText(target), v.Name)
+			return noMatch("the target's %s has no value %s", typeText(target), shortName(v.Name))
 		}
 	}
 	return nil

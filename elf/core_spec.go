@@ -144,6 +144,15 @@ func flexible(at coreStep, arr *btf.Array) bool {
 	return at.idx == len(mems)-1
 }
 
+// textLen returns a bound on the length of text, before it is made.
+func (s *coreSpec) textLen() int64 {
+	n := len(s.root.TypeName())
+	for _, st := range s.steps {
+		n += len(st.name) + 12
+	}
+	return int64(n)
+}
+
 // text returns the access as one writes it in C.
 func (s *coreSpec) text(r *coreRelo) string {
 	var b strings.Builder

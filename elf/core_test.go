@@ -105,7 +105,7 @@ func TestCoreResolve(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := &coreResolver{local: spec, target: target, cands: map[uint32][]btf.Type{}, steps: 1000}
+			c := &coreResolver{local: spec, target: target, cands: map[uint32][]btf.Type{}, steps: 1000, b: newBudget(0)}
 			got, err := c.resolve(&coreRelo{typeID: tt.typ, kind: tt.kind, access: tt.access})
 			if err != nil {
 				t.Fatal(err)
@@ -154,7 +154,7 @@ func TestCoreFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := &coreResolver{local: spec, target: target, cands: map[uint32][]btf.Type{}, steps: 1000}
+			c := &coreResolver{local: spec, target: target, cands: map[uint32][]btf.Type{}, steps: 1000, b: newBudget(0)}
 			_, err := c.resolve(&coreRelo{typeID: tt.typ, kind: tt.kind, access: tt.access})
 			if !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v\nwant %q wrapping %v", err, tt.want, tt.is)

@@ -37,7 +37,12 @@ func (l *loader) placeVariables(raw []byte) []byte {
 			secs = append(secs, record{name, body - 4, types[body:at]})
 		}
 	}
+	done := map[string]bool{} // a section has one description; more are made to take time
 	for _, s := range secs {
+		if done[s.name] {
+			continue
+		}
+		done[s.name] = true
 		sec := l.f.Section(s.name)
 		if sec == nil || !isDataSection(s.name) || sec.Size >= 1<<32 {
 			continue

@@ -182,6 +182,35 @@ func TestBombs(t *testing.T) {
 			o.section(".BTF", delf.SHT_PROGBITS, 0, rawBTF(types, "\x00"+name+"\x00"))
 			return o.layOut()
 		},
+		"long names on a long way": func() []byte {
+			// One structure in another, each member with a long name, and as many
+			// relocations along the whole way as there is room for.
+			const depth, relocs = 40, 20000
+			name := strings.Repeat("n", maxNameLen)
+			types := words(1, kindInt<<24, 4, 32)
+			for i := range depth {
+				types = append(types, words(1, kindStruct<<24|1, 4, 1, uint32(max(1, i+1)), 0)...)
+			}
+			text := "\x00" + name + "\x00xdp\x000" + strings.Repeat(":0", depth) + "\x00"
+			o := newObject()
+			code := make(isa.Program, 1000)
+			for i := range code {
+				code[i] = exit
+			}
+			o.fn("p", len(o.secs), 0, len(code))
+			o.code("xdp", code)
+			o.section(".BTF", delf.SHT_PROGBITS, 0, rawBTF(types, text))
+			at := uint32(len(name) + 2)
+			rec := words(16, at, relocs)
+			for i := range relocs {
+				rec = append(rec, words(uint32(i%1000*8), depth+1, at+4, 0)...)
+			}
+			ext := binary.LittleEndian.AppendUint16(nil, btfMagic)
+			ext = append(ext, 1, 0)
+			ext = append(ext, words(32, 0, 0, 0, 0, 0, uint32(len(rec)))...)
+			o.section(".BTF.ext", delf.SHT_PROGBITS, 0, append(ext, rec...))
+			return o.layOut()
+		},
 		"pointers to pointers": func() []byte {
 			var types []byte
 			for i := range mib / 12 {
@@ -216,13 +245,17 @@ func TestBombs(t *testing.T) {
 			o.add(outSection{name: ".bss", typ: delf.SHT_NOBITS, flags: delf.SHF_ALLOC | delf.SHF_WRITE, size: 1 << 40, align: 8})
 			o.add(outSection{name: ".bss.2", typ: delf.SHT_NOBITS, flags: delf.SHF_ALLOC | delf.SHF_WRITE, size: maxDataSize, align: 8})
 			o.add(outSection{name: ".bss.3", typ: delf.SHT_NOBITS, flags: delf.SHF_ALLOC | delf.SHF_WRITE, size: maxDataSize, align: 8})
+			for i := range 3 {
+				o.addSymbol(outSymbol{name: fmt.Sprint("v", i), typ: delf.STT_OBJECT, bind: delf.STB_GLOBAL, sec: i + 1})
+			}
 			return o.layOut()
 		},
 		"sections that share bytes": func() []byte {
 			o := newObject()
 			o.section(".data", delf.SHT_PROGBITS, delf.SHF_ALLOC|delf.SHF_WRITE, make([]byte, mib/2))
 			for i := range 4000 {
-				o.section(fmt.Sprint(".data.", i), delf.SHT_PROGBITS, delf.SHF_ALLOC|delf.SHF_WRITE, nil)
+				sec := o.section(fmt.Sprint(".data.", i), delf.SHT_PROGBITS, delf.SHF_ALLOC|delf.SHF_WRITE, nil)
+				o.addSymbol(outSymbol{name: fmt.Sprint("v", i), typ: delf.STT_OBJECT, bind: delf.STB_GLOBAL, sec: sec})
 			}
 			obj := o.layOut()
 			le := binary.LittleEndian
@@ -268,10 +301,11 @@ func TestBombs(t *testing.T) {
 			return o.layOut()
 		},
 	}
+	target := typesOf(t, u32Type)
 	for name, make := range bombs {
 		t.Run(name, func(t *testing.T) {
 			obj := make()
-			n, took, err := devour(obj, nil)
+			n, took, err := devour(obj, target)
 			t.Logf("%d bytes: %.1f MiB allocated in %v; %.120v", len(obj), float64(n)/mib, took, err)
 			if n > memLimit {
 				t.Errorf("%d MiB allocated for an object of %d KiB", n>>20, len(obj)>>10)
