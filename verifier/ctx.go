@@ -1,0 +1,159 @@
+package verifier
+
+import (
+	"bpfvm/isa"
+	"bpfvm/spec"
+)
+
+// perfMaxTrace bounds the record of a trace event (PERF_MAX_TRACE_SIZE).
+const perfMaxTrace = 8192
+
+// checkCtx checks an access to the program's context and returns what a load
+// gives (check_ctx_access and the program types' is_valid_access).
+func (env *env) checkCtx(off, size int, t spec.Access, sx bool) (RegState, error) {
+	bad := func() (RegState, error) {
+		return RegState{}, env.reject(CodeCtxAccess, "invalid bpf_context access off=%d size=%d\n", off, size)
+	}
+	scalar := unknownScalar()
+	if off < 0 {
+		return bad()
+	}
+	switch env.prog.Type {
+	case spec.ProgTracepoint:
+		// The layout belongs to the event; any byte after the common fields
+		// will do.
+		if off < 8 || off >= perfMaxTrace || t == spec.Write || off%size != 0 {
+			return bad()
+		}
+		return scalar, nil
+	case spec.ProgSyscall:
+		if off >= 1<<16-1 || off%size != 0 {
+			return bad()
+		}
+		return scalar, nil
+	}
+	layout := env.prog.Type.Ctx()
+	if layout == nil {
+		return RegState{}, notModelled("context of %v programs", env.prog.Type)
+	}
+	f, ok := layout.CheckAccess(env.prog.Type, t, uint32(off), uint32(size))
+	if !ok || !env.ctxForAttach(f, t) {
+		return bad()
+	}
+	if f.Kind == spec.FieldScalar {
+		return scalar, nil
+	}
+	if sx {
+		return bad() // half a pointer, with a sign
+	}
+	reg := RegState{Bounds: constBounds(0)}
+	switch f.Kind {
+	case spec.FieldPacket:
+		reg.Type = PtrToPacket
+	case spec.FieldPacketEnd:
+		reg.Type = PtrToPacketEnd
+	case spec.FieldPacketMeta:
+		reg.Type = PtrToPacketMeta
+	default:
+		switch layout.Name + "." + f.Name {
+		case "__sk_buff.sk", "sk_reuseport_md.migrating_sk":
+			reg.Type = PtrToSockCommon | MaybeNull
+		case "bpf_sock_ops.sk", "bpf_sk_lookup.sk":
+			reg.Type = PtrToSocket | MaybeNull
+		case "bpf_sock_addr.sk", "sk_msg_md.sk", "sk_reuseport_md.sk", "bpf_sockopt.sk":
+			reg.Type = PtrToSocket
+		case "__sk_buff.flow_keys":
+			reg.Type = PtrToFlowKeys
+		default:
+			return RegState{}, notModelled("pointer %s in the context of %v programs", f.Name, env.prog.Type)
+		}
+	}
+	return reg, nil
+}
+
+// ctxForAttach is what the attach type adds to a field's rules.
+func (env *env) ctxForAttach(f *spec.CtxField, t spec.Access) bool {
+	a := env.prog.Attach
+	in := func(types ...spec.AttachType) bool {
+		for _, x := range types {
+			if a == x {
+				return true
+			}
+		}
+		return false
+	}
+	switch env.prog.Type {
+	case spec.ProgXDP:
+		return f.Name != "egress_ifindex" || in(spec.AttachXDPDevmap)
+	case spec.ProgCgroupSock: // __sock_filter_check_attach_type
+		switch f.Name {
+		case "bound_dev_if", "mark", "priority":
+			return in(spec.AttachCgroupInetSockCreate, spec.AttachCgroupInetSockRelease)
+		case "src_ip4":
+			return t == spec.Read && in(spec.AttachCgroupInet4PostBind)
+		case "src_ip6":
+			return t == spec.Read && in(spec.AttachCgroupInet6PostBind)
+		case "src_port":
+			return t == spec.Read && in(spec.AttachCgroupInet4PostBind, spec.AttachCgroupInet6PostBind)
+		}
+		return t == spec.Read
+	case spec.ProgCgroupSockAddr: // sock_addr_is_valid_access
+		switch f.Name {
+		case "user_ip4":
+			return in(spec.AttachCgroupInet4Bind, spec.AttachCgroupInet4Connect, spec.AttachCgroupInet4Getpeername,
+				spec.AttachCgroupInet4Getsockname, spec.AttachCgroupUDP4Sendmsg, spec.AttachCgroupUDP4Recvmsg)
+		case "user_ip6":
+			return in(spec.AttachCgroupInet6Bind, spec.AttachCgroupInet6Connect, spec.AttachCgroupInet6Getpeername,
+				spec.AttachCgroupInet6Getsockname, spec.AttachCgroupUDP6Sendmsg, spec.AttachCgroupUDP6Recvmsg)
+		case "msg_src_ip4":
+			return in(spec.AttachCgroupUDP4Sendmsg)
+		case "msg_src_ip6":
+			return in(spec.AttachCgroupUDP6Sendmsg)
+		}
+	}
+	return true
+}
+
+// tcpSockSize and the offsets of its two 64-bit fields: struct bpf_tcp_sock of
+// include/uapi/linux/bpf.h.
+const (
+	tcpSockSize     = 112
+	tcpSockReceived = 80
+	tcpSockAcked    = 88
+)
+
+// checkSock checks a load from a socket (check_sock_access).
+func (env *env) checkSock(regno isa.Register, off, size int) error {
+	r := env.reg(regno)
+	if r.SMin < 0 {
+		return env.reject(CodeNegativeIndex,
+			"R%d min value is negative, either use unsigned index or do a if (index >=0) check.\n", regno)
+	}
+	ok := off >= 0 && off%size == 0 && r.VarOff.IsConst() && r.VarOff.Value == 0
+	switch r.Type {
+	case PtrToSockCommon, PtrToSocket:
+		if ok {
+			var f *spec.CtxField
+			f, ok = spec.CtxByName("bpf_sock").CheckAccess(spec.ProgCgroupSock, spec.Read, uint32(off), uint32(size))
+			if ok && r.Type == PtrToSockCommon {
+				// The fields of full sockets are not there.
+				switch f.Name {
+				case "type", "protocol", "mark", "priority":
+					ok = false
+				}
+			}
+		}
+	case PtrToTCPSock:
+		want := 4
+		if off == tcpSockReceived || off == tcpSockAcked {
+			want = 8
+		}
+		ok = ok && off < tcpSockSize && size == want
+	case PtrToXDPSock:
+		ok = ok && off == 0 && size == 4
+	}
+	if !ok {
+		return env.reject(CodeCtxAccess, "R%d invalid %s access off=%d size=%d\n", regno, r.Type, off, size)
+	}
+	return nil
+}

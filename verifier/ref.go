@@ -1,0 +1,56 @@
+package verifier
+
+import "slices"
+
+// acquire notes a resource that the current instruction took and returns its id
+// (acquire_reference_state).
+func (env *env) acquire() uint32 {
+	id := env.newID()
+	env.cur.refs = append(env.cur.refs, reference{id: id, insn: env.insnIdx})
+	return id
+}
+
+// release takes a reference off the list; false if it is not there
+// (release_reference_state).
+func (s *State) release(id uint32) bool {
+	for i, r := range s.refs {
+		if r.id == id {
+			s.refs = slices.Delete(s.refs, i, i+1)
+			return true
+		}
+	}
+	return false
+}
+
+// releaseAll ends a reference and makes every copy of its pointer a number of
+// which nothing is known (release_reference).
+func (env *env) releaseAll(id uint32) bool {
+	if !env.cur.release(id) {
+		return false
+	}
+	env.cur.regs(func(_ *FuncState, r *RegState) {
+		if r.RefObjID == id {
+			*r = unknownScalar()
+		}
+	})
+	return true
+}
+
+// checkLeaks refuses to leave the program, or a callback, with resources in hand
+// (check_reference_leak).
+func (env *env) checkLeaks(tailCall bool) error {
+	f := env.cur.cur()
+	if !tailCall && f.FrameNo > 0 && !f.inCallback {
+		return nil
+	}
+	if f.inCallback && len(env.cur.refs) > 0 {
+		return notModelled("references that are held across a callback")
+	}
+	if len(env.cur.refs) == 0 {
+		return nil
+	}
+	for _, r := range env.cur.refs {
+		env.say("Unreleased reference id=%d alloc_insn=%d\n", r.id, r.insn)
+	}
+	return &rejection{CodeRefLeak}
+}

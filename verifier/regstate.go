@@ -1,0 +1,205 @@
+package verifier
+
+import (
+	"bpfvm/isa"
+	"bpfvm/spec"
+)
+
+// RegType says what a register or a spilled slot holds (enum bpf_reg_type). The
+// low byte is the kind, the bits above are flags.
+type RegType uint32
+
+// Kinds, with the name that the log prints.
+const (
+	NotInit         RegType = iota
+	Scalar                  // "scalar"
+	PtrToCtx                // "ctx"
+	ConstPtrToMap           // "map_ptr"
+	PtrToMapValue           // "map_value"
+	PtrToMapKey             // "map_key"
+	PtrToStack              // "fp"
+	PtrToPacketMeta         // "pkt_meta"
+	PtrToPacket             // "pkt"
+	PtrToPacketEnd          // "pkt_end"
+	PtrToFlowKeys           // "flow_keys"
+	PtrToSocket             // "sock"
+	PtrToSockCommon         // "sock_common"
+	PtrToTCPSock            // "tcp_sock"
+	PtrToTPBuffer           // "tp_buffer"
+	PtrToXDPSock            // "xdp_sock"
+	PtrToBTFID              // "ptr_"
+	PtrToMem                // "mem"
+	PtrToBuf                // "buf"
+	PtrToFunc               // "func"
+
+	baseMask RegType = 0xff
+)
+
+// Flags of a RegType (enum bpf_type_flag).
+const (
+	MaybeNull   RegType = 1 << (8 + iota) // "_or_null"
+	RdOnly                                // "rdonly_"
+	FromRingBuf                           // "ringbuf_"
+	Untrusted                             // "untrusted_"
+	Trusted                               // "trusted_"
+)
+
+func (t RegType) base() RegType   { return t & baseMask }
+func (t RegType) maybeNull() bool { return t&MaybeNull != 0 }
+
+func (t RegType) isPkt() bool    { return t.base() == PtrToPacket || t.base() == PtrToPacketMeta }
+func (t RegType) isPktAny() bool { return t.isPkt() || t.base() == PtrToPacketEnd }
+func (t RegType) isSock() bool {
+	switch t.base() {
+	case PtrToSocket, PtrToSockCommon, PtrToTCPSock, PtrToXDPSock:
+		return true
+	}
+	return false
+}
+
+// spillable reports whether a register of the type keeps its meaning when it is
+// stored to the stack (is_spillable_regtype).
+func (t RegType) spillable() bool { return t.base() >= PtrToCtx }
+
+var regTypeNames = [...]string{
+	"?", "scalar", "ctx", "map_ptr", "map_value", "map_key", "fp", "pkt_meta", "pkt", "pkt_end",
+	"flow_keys", "sock", "sock_common", "tcp_sock", "tp_buffer", "xdp_sock", "ptr_", "mem", "buf", "func",
+}
+
+// String returns the kernel's name (reg_type_str).
+func (t RegType) String() string {
+	s := regTypeNames[t.base()]
+	if t.maybeNull() {
+		if t.base() == PtrToBTFID {
+			s += "or_null_"
+		} else {
+			s += "_or_null"
+		}
+	}
+	for _, f := range [...]struct {
+		flag RegType
+		name string
+	}{{Trusted, "trusted_"}, {Untrusted, "untrusted_"}, {FromRingBuf, "ringbuf_"}, {RdOnly, "rdonly_"}} {
+		if t&f.flag != 0 {
+			s = f.name + s
+		}
+	}
+	return s
+}
+
+// Ranges of a packet pointer that was compared with the packet's end, but
+// points to or past it (enum, AT_PKT_END and BEYOND_PKT_END).
+const (
+	atPktEnd     = -1
+	beyondPktEnd = -2
+)
+
+// addConst marks the id of a scalar that differs from the others of that id by
+// the constant in Off (BPF_ADD_CONST).
+const addConst = uint32(1) << 31
+
+// RegState is what is known of one register on one path (struct bpf_reg_state).
+//
+// For a pointer, Off is the fixed part of its offset and the Bounds describe the
+// variable part; for a scalar the Bounds describe the value.
+type RegState struct {
+	Type RegType
+	Off  int32
+	Bounds
+	// ID ties registers together: scalars that are equal, copies of one
+	// or_null pointer, packet pointers with the same variable part.
+	ID uint32
+	// RefObjID names the acquired reference that the pointer carries.
+	RefObjID uint32
+	// Frame is the frame that a stack pointer points into.
+	Frame int32
+	// Range is how many bytes from Off are proven for a packet pointer.
+	Range int32
+	// MemSize is the size of the object behind PtrToMem.
+	MemSize uint32
+	// Subprog is the function behind PtrToFunc.
+	Subprog int32
+	// Map is the map behind map pointers, values and keys.
+	Map *spec.MapSpec
+	// MapUID tells apart maps that were looked up in a map of maps.
+	MapUID uint32
+	// Precise scalars matter exactly: pruning compares their ranges.
+	Precise bool
+}
+
+func notInitReg() RegState {
+	return RegState{Bounds: unboundedBounds()}
+}
+
+func unknownScalar() RegState {
+	return RegState{Type: Scalar, Bounds: unboundedBounds()}
+}
+
+func constScalar(v uint64) RegState {
+	return RegState{Type: Scalar, Bounds: constBounds(v)}
+}
+
+// setConst makes r a known scalar, keeping nothing of what it was.
+func (r *RegState) setConst(v uint64) { *r = constScalar(v) }
+
+// setUnknown makes r a scalar of which nothing is known.
+func (r *RegState) setUnknown() { *r = unknownScalar() }
+
+// setPointer makes r a pointer of the type with offset zero.
+func (r *RegState) setPointer(t RegType) { *r = RegState{Type: t, Bounds: constBounds(0)} }
+
+// isNull reports whether r is the scalar 0.
+func (r *RegState) isNull() bool {
+	return r.Type == Scalar && r.VarOff == tnumZero
+}
+
+// clearID forgets what the scalar is tied to.
+func (r *RegState) clearID() {
+	r.ID = 0
+	r.Off = 0
+}
+
+// notNull reports whether the pointer is certainly not NULL (reg_not_null).
+func (r *RegState) notNull() bool {
+	if r.Type.maybeNull() {
+		return false
+	}
+	switch r.Type.base() {
+	case PtrToSocket, PtrToTCPSock, PtrToMapValue, PtrToMapKey, PtrToSockCommon:
+		return true
+	case PtrToBTFID:
+		return r.Type&Trusted != 0
+	case PtrToMem:
+		return r.Type&Untrusted == 0
+	case ConstPtrToMap:
+		return true
+	}
+	return false
+}
+
+// markNotNull turns an or_null pointer into the pointer proper
+// (mark_ptr_not_null_reg); a value of a map of maps is a map.
+func (r *RegState) markNotNull() {
+	if r.Type.base() == PtrToMapValue && r.Map != nil {
+		switch {
+		case r.Map.Inner != nil:
+			r.Type = ConstPtrToMap
+			r.Map = r.Map.Inner
+			r.MapUID = r.ID
+			return
+		case r.Map.Type == spec.MapXSKMap:
+			r.Type = PtrToXDPSock
+			return
+		case r.Map.Type == spec.MapSockmap || r.Map.Type == spec.MapSockhash:
+			r.Type = PtrToSocket
+			return
+		}
+	}
+	r.Type &^= MaybeNull
+}
+
+// String prints the register as the log does.
+func (r *RegState) String() string { return regString(r, r.Frame) }
+
+// reg returns the state of a register in the current frame.
+func (env *env) reg(r isa.Register) *RegState { return &env.cur.cur().Regs[r] }
