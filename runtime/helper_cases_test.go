@@ -251,6 +251,22 @@ func addPacketCases(add func(name, src string, in ...[]byte)) {
 		add(fmt.Sprintf("xdp_frags_tail_%d", n), packetProg("xdp.frags", "", call("bpf_xdp_adjust_tail", n), call("bpf_xdp_get_buff_len", 0)), eth(5000))
 	}
 	add("skb_socket", packetProg("socket", "", bytesCall("bpf_skb_load_bytes", 0, 8), loaded, bytesCall("bpf_skb_load_bytes", 2000, 8), loaded), eth(64), eth(14))
+	field := func(off int) string { return fmt.Sprintf("\tr0 = *(u32 *)(r6 +%d)", off) }
+	// pointers are compared by their differences
+	add("xdp_md", packetProg("xdp", "", field(12), field(16),
+		"\tr0 = *(u32 *)(r6 +4)\n\tr1 = *(u32 *)(r6 +0)\n\tr0 -= r1", "\tr0 = *(u32 *)(r6 +0)\n\tr1 = *(u32 *)(r6 +8)\n\tr0 -= r1"), eth(14), eth(77), eth(3520), eth(3521), eth(6000))
+	// wire_len is missing: the kernel has 0 in a test run, the length otherwise.
+	var fields []string
+	for _, off := range []int{0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 64, 68, 72, 84, 164, 176} {
+		fields = append(fields, field(off))
+	}
+	fields = append(fields, "\tr0 = *(u64 *)(r6 +152)", "\tr0 = *(u32 *)(r6 +80)\n\tr1 = *(u32 *)(r6 +76)\n\tr0 -= r1", "\tr0 = *(u32 *)(r6 +76)\n\tr1 = *(u32 *)(r6 +140)\n\tr0 -= r1",
+		"\tr1 = 7\n\t*(u32 *)(r6 +8) = r1\n\t*(u32 *)(r6 +48) = r1\n\tr0 = *(u32 *)(r6 +8)", "\tr1 = 3\n\t*(u32 *)(r6 +32) = r1\n\t*(u32 *)(r6 +44) = r1\n\tr0 = *(u32 *)(r6 +32)")
+	ip := eth(64)
+	copy(ip[12:], "\x08\x00\x45")
+	add("sk_buff_tc", packetProg("tc", "", fields...), eth(14), eth(60), ip)
+	add("sk_buff_socket", packetProg("socket", "", field(0), field(4), field(8), field(12), field(16), field(20), field(32), field(36), field(40), field(48), field(68)), eth(60), ip)
+	add("ld_abs", packetProg("socket", "", "\tr0 = *(u8 *)skb[0]", "\tr0 = *(u16 *)skb[3]", "\tr0 = *(u32 *)skb[7]", "\tr1 = 5\n\tr0 = *(u16 *)skb[r1 +2]"), eth(60), eth(30), eth(20))
 	add("csum_diff", packetProg("tc", "",
 		diffCall(0, 8, 0), diffCall(8, 0, 0), diffCall(8, 8, 0), diffCall(4, 8, 0x1234), diffCall(3, 8, 0), diffCall(0, 16, -1), diffCall(0, 4, 0xffff), diffCall(5, 7, 3), diffCall(0, 0, 0x12345678), diffCall(0, 0, 0), diffCall(1, 0, 9), diffCall(0, 3, 0),
 	), eth(64))

@@ -114,9 +114,11 @@ func checkRun(t *testing.T, engine string, p *runtime.Program, in []byte, want k
 	case spec.ProgSyscall:
 		input = &runtime.Syscall{Ctx: in}
 	default:
-		input = &runtime.SKB{Data: in}
+		// The loopback device's address is zero: the frames are for others.
+		const otherHost = 3 // PACKET_OTHERHOST
+		input = &runtime.SKB{Data: in, PktType: otherHost}
 		if p.Type() == spec.ProgSocketFilter { // BPF_PROG_TEST_RUN hides the Ethernet header
-			input = &runtime.SKB{Data: in[14:], Protocol: uint16(in[12])<<8 | uint16(in[13])}
+			input = &runtime.SKB{Data: in[14:], Protocol: uint16(in[12])<<8 | uint16(in[13]), PktType: otherHost}
 		}
 	}
 	res, err := p.Run(input)

@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"encoding/binary"
-	"strings"
 
 	"bpfvm/spec"
 	"bpfvm/vm"
@@ -54,11 +53,9 @@ func (r *PtRegs) Reg(name string) *uint64 {
 		name = "r9"
 	case "ret":
 		name = "ax"
-	case "rip":
-		name = "ip"
 	}
 	for i, n := range regNames {
-		if n == name || len(n) == 2 && n[0] > '9' && strings.TrimPrefix(name, "r") == n {
+		if n == name || n[0] != 'r' && name == "r"+n && len(n) == 2 {
 			return r.fields()[i]
 		}
 	}

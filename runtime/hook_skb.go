@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -17,6 +18,7 @@ import (
 type SKB struct {
 	Data     []byte
 	Protocol uint16 // EtherType, as a number; 0: taken from an Ethernet header
+	PktType  uint32 // PACKET_*; 0: for this host, unless the Ethernet address is one for many
 	Mark     uint32
 	Priority uint32
 	IfIndex  uint32 // 0 means 1, the loopback device
@@ -42,7 +44,6 @@ const (
 	skbPriority  = 32
 	skbIngress   = 36
 	skbIfIndex   = 40
-	skbTCIndex   = 44
 	skbCB        = 48
 	skbHash      = 68
 	skbData      = 76
@@ -94,8 +95,11 @@ func (s *SKB) setup(e *Env, p *Program) (*vm.Region, error) {
 		return nil, err
 	}
 	s.fill(e.rt.mem.Raw(ctx.Base, skbSize))
-	for _, f := range skbWritable(p.Type()) {
-		e.rt.mem.Protect(ctx.Base+f[0], f[1], vm.PermRW)
+	layout := p.Type().Ctx()
+	for i := range layout.Fields {
+		if f := &layout.Fields[i]; f.WritableBy(p.Type()) {
+			e.rt.mem.Protect(ctx.Base+uint64(f.Off), uint64(f.Size), vm.PermRW)
+		}
 	}
 	pkt.sync = func() {
 		b := e.rt.mem.Raw(ctx.Base, skbSize)
@@ -119,6 +123,7 @@ func (s *SKB) fill(b []byte) {
 		proto = binary.BigEndian.Uint16(s.Data[12:])
 	}
 	put(skbProtocol, uint32(proto>>8|proto<<8)) // network order, in a little-endian field
+	put(skbPktType, s.pktType(proto))
 	put(skbMark, s.Mark)
 	put(skbPriority, s.Priority)
 	ifindex := s.IfIndex
@@ -141,14 +146,22 @@ func (s *SKB) fill(b []byte) {
 	put(skbWireLen, uint32(len(s.Data)))
 }
 
-// skbWritable lists offset and size of the fields that programs of a type may
-// store to (net/core/filter.c, sk_filter_is_valid_access and
-// tc_cls_act_is_valid_access).
-func skbWritable(t spec.ProgType) [][2]uint64 {
-	if t == spec.ProgSocketFilter {
-		return [][2]uint64{{skbCB, 20}}
+// Kinds of packets by their destination (include/uapi/linux/if_packet.h).
+const (
+	packetBroadcast = 1
+	packetMulticast = 2
+)
+
+// pktType is what eth_type_trans finds in the destination address.
+func (s *SKB) pktType(proto uint16) uint32 {
+	hasEther := len(s.Data) >= ethHeader && binary.BigEndian.Uint16(s.Data[12:]) == proto
+	switch {
+	case s.PktType != 0 || !hasEther || s.Data[0]&1 == 0:
+		return s.PktType
+	case bytes.Equal(s.Data[:6], []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}):
+		return packetBroadcast
 	}
-	return [][2]uint64{{skbMark, 4}, {skbQueue, 4}, {skbPriority, 4}, {skbTCIndex, 4}, {skbCB, 20}, {skbTstamp, 8}}
+	return packetMulticast
 }
 
 // tcRedirect is the verdict that asks for a redirect (TC_ACT_REDIRECT).

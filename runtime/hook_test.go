@@ -307,3 +307,146 @@ out:
 		}
 	})
 }
+
+func TestPerfEvent(t *testing.T) {
+	onEngines(t, runtime.Options{}, func(t *testing.T, rt *runtime.Runtime) {
+		c := load(t, rt, assemble(t, `
+.license "GPL"
+.program p perf_event
+	r0 = *(u64 *)(r1 +128)   ; ip
+	r2 = *(u64 *)(r1 +168)   ; sample_period
+	r0 += r2
+	r2 = *(u64 *)(r1 +176)   ; addr
+	r0 += r2
+	exit`))
+		res, err := c.Program("p").Run(&runtime.PerfEvent{Regs: runtime.PtRegs{IP: 100}, Period: 20, Addr: 3})
+		if err != nil || res.Trap != nil || res.R0 != 123 {
+			t.Errorf("r0 %d, %v %v", res.R0, err, res.Trap)
+		}
+	})
+}
+
+// Callbacks run in frames of their own; the kernel wants BTF for them, which the
+// assembler does not make.
+func TestCallbacks(t *testing.T) {
+	src := `
+.license "GPL"
+.map m type=%s key=4 value=8 max_entries=4
+.program p xdp
+	*(u64 *)(r10 -8) = 0
+	r6 = 1
+fill:
+	*(u32 *)(r10 -12) = r6
+	*(u64 *)(r10 -24) = r6
+	r1 = map[m]
+	r2 = r10
+	r2 += -12
+	r3 = r10
+	r3 += -24
+	r4 = 0
+	call bpf_map_update_elem
+	r6 += 1
+	if r6 < 4 goto fill
+	r1 = map[m]
+	r2 = func[each]
+	r3 = r10
+	r3 += -8
+	r4 = 0
+	call bpf_for_each_map_elem
+	r6 = r0
+	r1 = %d
+	r2 = func[body]
+	r3 = r10
+	r3 += -8
+	r4 = %d
+	call bpf_loop
+	r6 *= 1000
+	r0 += r6
+	r1 = *(u64 *)(r10 -8)
+	r1 *= 1000000
+	r0 += r1
+	exit
+.section ".text"
+.func each static
+	r1 = *(u64 *)(r3 +0)
+	r2 = *(u64 *)(r4 +0)
+	r2 += r1
+	*(u64 *)(r4 +0) = r2
+	r0 = 0
+	exit
+.func body static
+	r0 = 0
+	if r1 != 50 goto out
+	r0 = 1
+out:
+	exit
+`
+	tests := []struct {
+		typ      string
+		n, flags int64
+		want     int64
+	}{
+		{"hash", 0, 0, 6_003_000}, {"hash", 10, 0, 6_003_010}, {"hash", 100, 0, 6_003_051},
+		{"array", 5, 0, 6_004_005}, {"percpu_array", 5, 0, 6_004_005}, {"percpu_hash", 5, 0, 6_003_005},
+		{"hash", 5, 1, 6_003_000 - 22}, {"hash", 8<<20 + 1, 0, 6_003_000 - 7},
+	}
+	for _, tt := range tests {
+		onEngines(t, runtime.Options{}, func(t *testing.T, rt *runtime.Runtime) {
+			c := load(t, rt, assemble(t, fmt.Sprintf(src, tt.typ, tt.n, tt.flags)))
+			res, err := c.Program("p").Run(&runtime.XDP{Data: eth(64)})
+			if err != nil || res.Trap != nil || int64(res.R0) != tt.want {
+				t.Errorf("%+v: r0 %d, %v %v", tt, res.R0, err, res.Trap)
+			}
+		})
+	}
+}
+
+// Registers are found by every name that tools use for them.
+func TestRegNames(t *testing.T) {
+	var r runtime.PtRegs
+	for _, names := range [][]string{{"di", "rdi", "arg1"}, {"cx", "arg4"}, {"r8", "arg5"}, {"ax", "rax", "ret"}, {"ip", "rip"}, {"flags"}} {
+		for _, name := range names {
+			if r.Reg(name) == nil || r.Reg(name) != r.Reg(names[0]) {
+				t.Errorf("%s is not %s", name, names[0])
+			}
+		}
+	}
+	for _, name := range []string{"", "r", "rr8", "r16", "arg7", "rflagsx", "x"} {
+		if r.Reg(name) != nil {
+			t.Errorf("%q is a register", name)
+		}
+	}
+}
+
+// Two runtimes with the same input give the same output, whatever the engine.
+func TestDeterminism(t *testing.T) {
+	run := func(e vm.Engine, seed uint64) string {
+		rt := newRuntime(t, runtime.Options{Engine: e, Seed: seed, CPUs: 2})
+		rt.Clock.Step = 7
+		c := load(t, rt, assemble(t, `
+.license "GPL"
+.program p kprobe/f
+	call bpf_get_prandom_u32
+	r6 = r0
+	call bpf_ktime_get_ns
+	r6 <<= 32
+	r0 |= r6
+	exit`))
+		var out []string
+		for i := range 6 {
+			res, err := c.Program("p").Run(&runtime.Kprobe{CPU: i % 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, fmt.Sprintf("%x", res.R0))
+		}
+		return strings.Join(out, " ")
+	}
+	want := "7a09dde600000000 81a4831a00000007 2f5dc640000000e 75233ea700000015 b96a9f850000001c d359ef2c00000023"
+	if got := run(engines[0], 7); got != want {
+		t.Errorf("random numbers and times of seed 7 have changed: %s", got)
+	}
+	if run(engines[0], 7) != run(engines[1], 7) || run(engines[0], 7) == run(engines[0], 8) {
+		t.Error("engines differ, or seeds do not")
+	}
+}

@@ -156,7 +156,9 @@ func (rt *Runtime) windowAt(c *cpu, kind vm.RegionKind, size uint64, perm vm.Per
 		c.windows[kind] = w
 	}
 	rt.mem.Protect(w.r.Base, w.cap, vm.PermNone)
-	rt.mem.Protect(w.r.Base, size, perm)
+	if perm != vm.PermNone {
+		rt.mem.Protect(w.r.Base, size, perm)
+	}
 	w.r.Size, w.r.Start, w.r.End = size, w.r.Base, w.r.Base+size
 	clear(rt.mem.Raw(w.r.Base, size))
 	return w.r, nil

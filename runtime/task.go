@@ -39,7 +39,7 @@ func (rt *Runtime) SetTask(t Task) {
 	}
 	rt.task = t
 	rt.tasks.known[t.PID] = t
-	if rt.tasks.used {
+	if _, ok := rt.tasks.slots[t.PID]; ok {
 		rt.tasks.write(rt, &t)
 	}
 }
@@ -52,22 +52,20 @@ func (rt *Runtime) Task() Task {
 }
 
 // TaskAddr returns the address of the task_struct of a process, for arguments of
-// tracepoints and functions that get one. Without target BTF nothing is stored at
-// it.
+// tracepoints and functions that get one.
 func (rt *Runtime) TaskAddr(pid uint32) uint64 {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
-	rt.tasks.current(rt)
-	return rt.tasks.addr(rt, pid)
+	return rt.tasks.ask(rt, pid)
 }
 
 // taskTable lays tasks out as foreign memory: kernel structures by the target's
 // BTF, at addresses in the kernel's direct map.
 type taskTable struct {
-	used   bool // somebody has asked for an address: until then nothing is written
 	layout taskLayout
 	known  map[uint32]Task   // by PID, as last set
-	slots  map[uint32]uint64 // task_struct of each PID
+	slots  map[uint32]uint64 // task_struct of each PID, once somebody asked for it
+	next   uint64            // number of the next task_struct
 }
 
 const (
@@ -75,6 +73,10 @@ const (
 	// structures that belong to it behind it.
 	taskBase   = 0xffff888100000000
 	taskStride = 64 << 10
+	// maxTasks is the number of task_structs that exist at the same time. When it is
+	// reached all of them go, as if the processes had ended, and those that are
+	// asked for again get new addresses.
+	maxTasks = 1024
 )
 
 // Flags of struct task_struct (include/linux/sched.h).
@@ -86,12 +88,28 @@ func (t *taskTable) init(rt *Runtime) {
 }
 
 // current returns the address of the current task's task_struct.
-func (t *taskTable) current(rt *Runtime) uint64 {
-	if !t.used {
-		t.used = true
-		t.write(rt, &rt.task)
+func (t *taskTable) current(rt *Runtime) uint64 { return t.ask(rt, rt.task.PID) }
+
+// ask is addr for those outside: it makes room first.
+func (t *taskTable) ask(rt *Runtime, pid uint32) uint64 {
+	if _, ok := t.slots[pid]; !ok && len(t.slots) >= maxTasks {
+		t.forget(rt)
 	}
-	return t.addr(rt, rt.task.PID)
+	return t.addr(rt, pid)
+}
+
+// forget removes all task_structs and what belongs to them.
+func (t *taskTable) forget(rt *Runtime) {
+	mem := rt.mem.Foreign
+	for _, addr := range t.slots {
+		mem.Remove(addr)
+		for sub := addr + taskStride/2; mem.Find(sub) != nil; {
+			size := uint64(len(mem.Find(sub).Data))
+			mem.Remove(sub)
+			sub += (size + 63) &^ 63
+		}
+	}
+	clear(t.slots)
 }
 
 // addr returns the address of a task_struct; a task that was never set knows its
@@ -113,16 +131,17 @@ func (t *taskTable) addr(rt *Runtime, pid uint32) uint64 {
 
 // write stores the structures of a task.
 func (t *taskTable) write(rt *Runtime, task *Task) {
-	addr, known := t.slots[task.PID]
-	if !known {
-		addr = taskBase + uint64(len(t.slots))*taskStride
+	addr, ok := t.slots[task.PID]
+	if !ok {
+		addr = taskBase + t.next%(1<<16)*taskStride
+		t.next++
 		t.slots[task.PID] = addr
 	}
 	l := &t.layout
 	if l.task.size == 0 {
 		return
 	}
-	b := structWriter{rt: rt, next: addr + taskStride/2, known: known}
+	b := structWriter{rt: rt, next: addr + taskStride/2}
 	ts := b.at(addr, "task_struct", &l.task)
 	ts.u32("pid", task.PID)
 	ts.u32("tgid", task.TGID)
@@ -160,9 +179,8 @@ func (t *taskTable) write(rt *Runtime, task *Task) {
 
 // structWriter lays structures out one behind the other.
 type structWriter struct {
-	rt    *Runtime
-	next  uint64
-	known bool // the segments exist: they are overwritten
+	rt   *Runtime
+	next uint64
 }
 
 // structAt is one structure that is being written.
