@@ -83,12 +83,16 @@ func (l *loader) findFunctions() {
 		slices.SortStableFunc(list, func(a, b *function) int {
 			return cmp.Or(cmp.Compare(a.off, b.off), cmp.Compare(b.size, a.size))
 		})
-		next := s.Size
+		// A function without a size ends where the next one begins, which is not
+		// another name of the same function.
+		next, here := s.Size, s.Size
 		for _, fn := range slices.Backward(list) {
+			if fn.off < here {
+				next, here = here, fn.off
+			}
 			if fn.size == 0 {
 				fn.size = next - fn.off
 			}
-			next = min(next, fn.off)
 		}
 		end, prev := uint64(0), (*function)(nil)
 		for _, fn := range list {

@@ -139,6 +139,30 @@ func TestWholeSection(t *testing.T) {
 	}
 }
 
+// TestFunctionSizes: assemblers give no sizes, and a function may have two names.
+func TestFunctionSizes(t *testing.T) {
+	o := newObject()
+	sec := o.code("xdp", isa.Program{{Op: 0xb7}, exit, {Op: 0xb7}, {Op: 0xb7}, exit})
+	for name, pc := range map[string]int{"first": 0, "alias": 0, "second": 2} {
+		o.fn(name, sec, pc, 0)
+	}
+	f, err := open(o.layOut())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := f.Collection(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]int)
+	for _, p := range c.Programs {
+		got[p.Name] = len(p.Insns)
+	}
+	if diff := cmp.Diff(map[string]int{"first": 2, "alias": 2, "second": 3}, got); diff != "" {
+		t.Errorf("slots (-want +got):\n%s", diff)
+	}
+}
+
 // TestRefusals: each fault is reported with section, offset and symbol, and the
 // good program beside it survives.
 func TestRefusals(t *testing.T) {
