@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -94,7 +95,7 @@ func (a *app) conformance(args []string, f conformanceFlags) error {
 			return err
 		}
 	}
-	exit, err := runBytes(engine, prog, memory)
+	exit, err := runBytes(engine, "program", prog, memory)
 	if err != nil {
 		return err
 	}
@@ -141,7 +142,7 @@ func compileEngine(name string) (vm.Engine, error) {
 }
 
 // runBytes runs a bare program on bare memory: r1 its address, r2 its length.
-func runBytes(engine vm.Engine, prog isa.Program, memory []byte) (vm.Exit, error) {
+func runBytes(engine vm.Engine, name string, prog isa.Program, memory []byte) (vm.Exit, error) {
 	mem, err := vm.NewMemory(0)
 	if err != nil {
 		return vm.Exit{}, err
@@ -165,10 +166,16 @@ func runBytes(engine vm.Engine, prog isa.Program, memory []byte) (vm.Exit, error
 	// The engines' signature has the context only, so the length is loaded by an
 	// instruction in front of the program. Jumps and calls are relative.
 	setLen := isa.Instruction{Op: isa.ALUOp(isa.ClassALU64, isa.CodeMov, isa.SrcK), Imm: int32(len(memory))}.WithDst(isa.R2)
-	runner, err := engine.Compile(&vm.Code{Name: "program", Insns: append(isa.Program{setLen}, prog...)})
+	runner, err := engine.Compile(&vm.Code{Name: name, Insns: append(isa.Program{setLen}, prog...)})
 	if err != nil {
 		return vm.Exit{}, err
 	}
 	m.Reset()
-	return runner.Run(m, ctx)
+	exit, err := runner.Run(m, ctx)
+	exit.Insns -= min(exit.Insns, 1)
+	if t, ok := errors.AsType[*vm.Trap](err); ok { // in the slots of the program
+		t.PC--
+		t.Insns -= min(t.Insns, 1)
+	}
+	return exit, err
 }

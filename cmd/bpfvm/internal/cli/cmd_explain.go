@@ -79,6 +79,7 @@ func groups() []group {
 		{"contexts", "what r1 points to, field by field", contextTopics},
 		{"limits", "sizes and counts of Linux " + targetKernel, limitTopics},
 		{"errno", "error numbers that helpers and maps return", errnoTopics},
+		{"formats", "what run reads: event scripts, packets, map files", formatTopics},
 		{"exits", "exit codes of bpfvm", exitTopics},
 		{"schema", "JSON documents of bpfvm", schemaTopics},
 	}
@@ -247,6 +248,10 @@ func (a *app) writeColumns(w io.Writer, words []string) {
 
 func (a *app) writeTopic(w io.Writer, t topic) {
 	s := a.style
+	if t.Group == "formats" {
+		fmt.Fprintf(w, "%s\n\n%s\n", s.head(t.Title), strings.Join(t.Code, "\n"))
+		return
+	}
 	fmt.Fprintf(w, "%s  %s\n", s.head(t.Name), s.dim(strings.TrimSuffix(t.Group, "s")))
 	if t.Title != "" && t.Title != t.Text {
 		fmt.Fprint(w, wrap(t.Title, helpWidth, "  "))

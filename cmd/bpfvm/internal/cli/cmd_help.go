@@ -12,8 +12,8 @@ import (
 
 func cmdHelp() *command {
 	return &command{
-		name: "help", args: "[VERB | schemas]", short: "explain a verb: flags, examples, exit codes",
-		long: "Without a verb it lists them all. \"help schemas\" lists the JSON documents with their " +
+		name: "help", args: "[VERB | FORMAT | schemas]", short: "explain a verb: flags, examples, exit codes",
+		long: "Without a verb it lists them all. \"help events\", \"help packets\" and \"help maps\" explain what run reads. \"help schemas\" lists the JSON documents with their " +
 			"schemas; \"explain schema:VERB\" prints one. With --man the page comes as roff for man(1).",
 		examples: []example{
 			{"bpfvm help run", "all about one verb"},
@@ -30,6 +30,9 @@ func cmdHelp() *command {
 					return nil, cobra.ShellCompDirectiveNoFileComp
 				}
 				out := []cobra.Completion{cobra.CompletionWithDesc("schemas", "the JSON documents")}
+				for _, t := range formatTopics() {
+					out = append(out, cobra.CompletionWithDesc(t.Name, t.Title))
+				}
 				for _, e := range a.table {
 					out = append(out, cobra.CompletionWithDesc(e.name, e.short))
 				}
@@ -46,6 +49,10 @@ func cmdHelp() *command {
 					return a.writeSchemas()
 				}
 				entry := a.lookup(args[0])
+				if page, ok := formatPage(args[0]); ok && entry == nil {
+					a.writeTopic(a.out, page)
+					return nil
+				}
 				if entry == nil {
 					return a.unknownVerb(args[0])
 				}

@@ -21,17 +21,17 @@ func cmdRun() *command {
 			"This version has no verifier. Programs run in the checked interpreter (--engine=step), which " +
 			"follows every register and stops at the first access that a verifier would not have let pass; " +
 			"--engine=interp checks memory only and is faster.\n\n" +
-			"Packets are hex digits, a file (pcap, hex dump or bytes) or words: --pkt 'eth ipv4 tcp dport=80'. " +
-			"Event scripts say what happens when; \"bpfvm help events\" shows the language. --expect FILE " +
-			"holds lines \"expect ...\" of that language, or lines of an earlier run's output (#1 ... r0=1), " +
-			"which must come out the same.",
+			"\"bpfvm help events\", \"help packets\" and \"help maps\" explain what --events, --pkt and --map " +
+			"read. --expect FILE holds lines \"expect ...\" as in event scripts, or lines of an earlier run's " +
+			"output (#1 ... r0=1), which must come out the same. --pcap-out takes all packets as the program " +
+			"left them, dropped ones too.",
 		examples: []example{
 			{"bpfvm run testdata/kmem/kmem_modern.bpf.o --events testdata/kmem/kmem.events", "kprobes and a script of events"},
 			{"bpfvm run testdata/xdp/firewall.bpf.o --pcap testdata/xdp/packets.pcap --pcap-out out.pcap", "an XDP program over a capture"},
-			{"bpfvm run prog.o:main --pkt 'eth ipv4 udp dport=53' --set debug=1 --map seen=seen.json", "one packet, one variable, one map"},
+			{"bpfvm run prog.o:main --pkt 'eth/ipv4/udp(dport=53)' --set debug=1 --map seen=seen.json", "one packet, one variable, one map"},
 		},
 		exits:   []int{exitNegative, exitInput, exitUnsupported, exitFault, exitPrivilege},
-		seeAlso: []string{"disasm", "inspect", "explain"},
+		seeAlso: []string{"events", "packets", "maps", "disasm"},
 		wants:   argCount{1, 1}, json: true,
 		setup: setupRun,
 	}
@@ -142,6 +142,9 @@ func (a *app) run(arg string, f runFlags) error {
 			return fmt.Errorf("%s: %w", display(o.path), o.refused)
 		}
 		return inputErr("%s: the object holds no program", display(o.path))
+	}
+	if p := o.bareProgram(t.prog); p != nil && f.events == "" && f.pcap == "" && len(f.pkts) == 0 {
+		return r.runBare(p, engine)
 	}
 	in, err := r.inputs()
 	if err != nil {
@@ -278,13 +281,13 @@ func (r *running) verdict() error {
 	for _, e := range r.doc.Expect {
 		expectsTrap = expectsTrap || strings.HasPrefix(e.Text, "expect trap") || strings.Contains(e.Want, "trap")
 	}
+	r.a.next = r.nextLine()
 	switch {
 	case s.Missed > 0:
 		return withCode(exitNegative, errAnswered)
 	case s.Trapped > 0 && !expectsTrap:
 		return withCode(exitFault, errAnswered)
 	}
-	r.a.next = r.nextLine()
 	return nil
 }
 

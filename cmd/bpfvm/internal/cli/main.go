@@ -35,6 +35,7 @@ type IO struct {
 func OSMain() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process
 	return Main(ctx, os.Args[1:], osIO())
 }
 
@@ -108,7 +109,7 @@ func (a *app) finish(err error) int {
 	default:
 		a.printError(code, err)
 	}
-	if a.next != "" && !a.flags.quiet && (code == exitOK || code == exitNegative) {
+	if a.next != "" && !a.flags.quiet && (code == exitOK || code == exitNegative || code == exitFault) {
 		fmt.Fprintf(a.io.Err, "%s %s\n", a.style.dim("next:"), a.next)
 	}
 	return code

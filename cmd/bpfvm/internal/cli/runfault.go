@@ -90,7 +90,7 @@ func (r *running) writeRegisters(t *vm.Trap) {
 	fmt.Fprintln(w)
 	var cells []string
 	for i, reg := range t.Regs {
-		value := "never written"
+		value := "no value"
 		switch {
 		case reg.Init && reg.Where != "":
 			value = reg.Where

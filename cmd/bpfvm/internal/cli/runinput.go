@@ -225,6 +225,7 @@ func (r *running) runContext(in *runInputs) error {
 	if err != nil {
 		return err
 	}
+	r.start = time.Duration(r.rt.Clock.Now)
 	res := &scenario.Result{Before: r.maps.Snap()}
 	for i := range r.f.repeat {
 		if r.a.ctx.Err() != nil {
@@ -420,7 +421,7 @@ func prefixed(prefix, s string) string {
 func (l *lineExpect) fits(r *scenario.ProgRun) bool {
 	return r.Trap == nil &&
 		(l.r0 == "" || l.r0 == r0Text(r.R0)) && (l.ret == "" || l.ret == r.Ret) &&
-		(l.packet == "" || r.Packet != nil && r.Packet.Diff == nil)
+		(l.packet == "" || r.Packet != nil && !r.Packet.Changed())
 }
 
 // runWords is a run's result in the words of its line.
@@ -461,7 +462,7 @@ func (r *running) writePcap() error {
 		}
 		seen[run.Index] = true
 		b := run.Packet.After
-		frames = append(frames, scenario.Frame{Time: time.Unix(0, int64(run.Time)), Data: b, Size: len(b), Link: scenario.LinkEthernet})
+		frames = append(frames, scenario.Frame{Time: time.Unix(0, int64(run.Time)), Data: b, Size: len(b), Link: run.Packet.Link})
 	}
 	var buf bytes.Buffer
 	if err := scenario.WritePcap(&buf, frames); err != nil {

@@ -58,14 +58,13 @@ func (r *running) rows() []runRow {
 	for i, run := range runs {
 		row := runRow{insns: fmt.Sprintf("%d insns", run.Insns)}
 		if run.Packet != nil {
-			summary, note, _ := strings.Cut(run.Packet.Summary, " (")
+			summary, note, _ := strings.Cut(run.Packet.Summary(), " (")
 			row.size, row.what, _ = strings.Cut(summary, " ")
 			if note != "" {
 				row.details = append(row.details, [2]string{"note", strings.TrimSuffix(note, ")")})
 			}
 			row.packet(run.Packet, r.a.style)
-		} else {
-			row.what = run.Event
+		} else if row.what = run.Event; run.Pos.Line > 0 { // of a script
 			row.at = relative(run.Time - r.start)
 			row.task = fmt.Sprintf("%s[%d]", printable(run.Comm), run.PID)
 			if showCPU {
@@ -97,12 +96,12 @@ func (r *running) rows() []runRow {
 
 // packet tells what happened to the packet.
 func (row *runRow) packet(p *scenario.PacketResult, s style) {
-	if p.Diff == nil {
+	if !p.Changed() {
 		row.outcome = "packet unchanged"
 		return
 	}
 	row.outcome = "packet changed"
-	d := p.Diff
+	d := p.Diff()
 	if d.Before != d.After {
 		row.details = append(row.details, [2]string{"size", fmt.Sprintf("%d %s %d bytes", d.Before, s.arrow(), d.After)})
 	}

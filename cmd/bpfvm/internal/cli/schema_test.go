@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bpfvm/scenario"
 	"bytes"
 	"encoding"
 	"encoding/json"
@@ -21,6 +22,7 @@ var documents = map[string]any{
 	"inspect": inspectDoc{},
 	"disasm":  disasmDoc{},
 	"asm":     asmDoc{},
+	"run":     runDoc{},
 	"explain": explainDoc{},
 	"doctor":  doctorDoc{},
 	"version": versionDoc{},
@@ -80,15 +82,40 @@ func TestSchemas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(names) != len(documents) {
+	if !*update && len(names) != len(documents) {
 		t.Errorf("schemas %v, documents %d", names, len(documents))
 	}
 }
 
+// custom are the schemas of types that print themselves.
+var custom = map[reflect.Type]string{
+	reflect.TypeFor[scenario.PacketResult](): `{"type":"object","required":["summary","change","before"],"properties":{
+		"summary":{"type":"string","description":"of the packet as it came: 60B eth/arp"},
+		"change":{"type":"string","description":"what the program did to it, in words"},
+		"before":{"type":"string","description":"hex"},"after":{"type":"string","description":"hex; only when it differs"},
+		"diff":{"type":"object","required":["before","after"],"properties":{"before":{"type":"integer","description":"bytes"},"after":{"type":"integer","description":"bytes"},
+			"ranges":{"type":"array","items":{"type":"object","required":["off","len"],"properties":{"off":{"type":"integer"},"len":{"type":"integer"}}}},
+			"fields":{"type":"array","items":{"type":"object","required":["name","before","after"],"properties":{"name":{"type":"string"},"before":{"type":"string"},"after":{"type":"string"}}}},
+			"removed":{"type":"array","items":{"type":"string"}},"added":{"type":"array","items":{"type":"string"}}}}}}`,
+	reflect.TypeFor[scenario.Record](): `{"type":"object","required":["map","cpu","time_ns","data"],"properties":{
+		"map":{"type":"string"},"cpu":{"type":"integer"},"time_ns":{"type":"integer"},"data":{"type":"string","description":"hex"}}}`,
+	reflect.TypeFor[scenario.MapChange](): `{"type":"object","required":["map","kind","key"],"properties":{
+		"map":{"type":"string"},"kind":{"type":"string","description":"added, removed or changed"},"key":{},"before":{},"after":{}}}`,
+	reflect.TypeFor[scenario.Snapshot](): `{"type":"object","description":"elements by map, keys and values by their BTF types",
+		"additionalProperties":{"type":"array","items":{"type":"object","required":["key","value"],"properties":{"key":{},"value":{}}}}}`,
+}
+
 // schemaOf derives a schema from a Go type as encoding/json prints it.
 func schemaOf(t reflect.Type) map[string]any {
-	if t.Implements(reflect.TypeFor[json.Marshaler]()) {
-		return map[string]any{}
+	if text, ok := custom[t]; ok {
+		var s map[string]any
+		if err := json.Unmarshal([]byte(text), &s); err != nil {
+			panic(err)
+		}
+		return s
+	}
+	if t.Kind() != reflect.Pointer && t.Implements(reflect.TypeFor[json.Marshaler]()) {
+		panic("no schema for " + t.String())
 	}
 	if t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
 		return map[string]any{"type": "string"}
@@ -120,7 +147,7 @@ func addFields(t reflect.Type, props map[string]any, required *[]string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		tag := f.Tag.Get("json")
-		if f.Anonymous && tag == "" {
+		if f.Anonymous && tag == "" && f.Type.Kind() == reflect.Struct {
 			addFields(f.Type, props, required)
 			continue
 		}

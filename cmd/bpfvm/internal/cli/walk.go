@@ -72,7 +72,7 @@ func (a *app) tellRefused(list []refusal) {
 
 // refusals lists the parts of an object that cannot be used.
 func refusals(o *object) []refusal {
-	var out []refusal
+	out := []refusal{}
 	for _, err := range o.refused {
 		r := refusal{Object: display(o.path), What: "section", Error: err.Error(), Exit: exitCode(err)}
 		if pe, ok := errors.AsType[*elf.ProgramError](err); ok {
