@@ -30,7 +30,7 @@ type SectionRule struct {
 	Multi          bool // attaches to many functions at once, by pattern
 	Session        bool // runs at entry and return, with a cookie between
 
-	Classic bool   // only the samples/bpf/bpf_load.c loader knows this form
+	Classic bool   // a form of samples/bpf/bpf_load.c or another old loader; libbpf refuses it
 	Hook    string // the kernel function that would attach it
 }
 

@@ -41,6 +41,8 @@ func TestMatchSection(t *testing.T) {
 		{"xdp", "xdp", "", spec.ProgXDP, spec.AttachXDP},
 		{"xdp.frags", "xdp.frags", "", spec.ProgXDP, spec.AttachXDP},
 		{"xdp/cpumap", "xdp/cpumap", "", spec.ProgXDP, spec.AttachXDPCPUMap},
+		{"xdp_devmap/a", "xdp_devmap/", "a", spec.ProgXDP, spec.AttachXDPDevmap},
+		{"lirc_mode2/rc_mm", "lirc_mode2/", "rc_mm", spec.ProgLircMode2, spec.AttachLircMode2},
 		{"xdp_drop", "xdp*", "_drop", spec.ProgXDP, 0},
 		{"socket", "socket", "", spec.ProgSocketFilter, 0},
 		{"socket1", "socket*", "1", spec.ProgSocketFilter, 0},

@@ -16,6 +16,8 @@ const (
 	MaxUsedMaps          = 64         // MAX_USED_MAPS, include/linux/bpf_verifier.h
 	MaxUsedBTFs          = 64         // MAX_USED_BTFS, include/linux/bpf_verifier.h
 	MaxLoops             = 8388608    // BPF_MAX_LOOPS, include/linux/bpf.h
+	MaxTimedLoops        = 65535      // BPF_MAX_TIMED_LOOPS, include/linux/bpf.h
+	MaxTimedLoopNanos    = 250000000  // NSEC_PER_SEC / 4, in bpf_check_timed_may_goto, kernel/bpf/core.c
 	MaxVarOff            = 536870912  // BPF_MAX_VAR_OFF, include/linux/bpf_verifier.h
 	MaxVarSize           = 536870912  // BPF_MAX_VAR_SIZ, include/linux/bpf_verifier.h
 	MaxPacketOff         = 65535      // MAX_PACKET_OFF, kernel/bpf/verifier.c
@@ -62,6 +64,10 @@ var limits = [...]Limit{
 		Doc: "Modules whose BTF one program may use."},
 	{Name: "MaxLoops", Value: 8388608, Unit: "iterations", Kernel: "BPF_MAX_LOOPS", Source: "include/linux/bpf.h",
 		Doc: "Iterations of one bpf_loop call. A may_goto loop has the same budget where the JIT does not measure time."},
+	{Name: "MaxTimedLoops", Value: 65535, Unit: "iterations", Kernel: "BPF_MAX_TIMED_LOOPS", Source: "include/linux/bpf.h",
+		Doc: "Iterations of a may_goto loop between two looks at the clock, where the JIT measures time (x86-64 since 6.15)."},
+	{Name: "MaxTimedLoopNanos", Value: 250000000, Unit: "nanoseconds", Kernel: "NSEC_PER_SEC / 4, in bpf_check_timed_may_goto", Source: "kernel/bpf/core.c",
+		Doc: "How long a may_goto loop may run where the JIT measures time."},
 	{Name: "MaxVarOff", Value: 536870912, Unit: "bytes", Kernel: "BPF_MAX_VAR_OFF", Source: "include/linux/bpf_verifier.h",
 		Doc: "The largest known offset of a pointer."},
 	{Name: "MaxVarSize", Value: 536870912, Unit: "bytes", Kernel: "BPF_MAX_VAR_SIZ", Source: "include/linux/bpf_verifier.h",

@@ -107,6 +107,8 @@ var sections = [...]SectionRule{
 	{Pattern: "sk_lookup", Match: MatchExact, Type: 30, Attach: AttachSKLookup, AttachRequired: true, Hook: "netns_bpf_link_create"},
 	{Pattern: "netfilter", Match: MatchExact, Type: 32, Attach: AttachNetfilter, Hook: "bpf_nf_link_attach"},
 	{Pattern: "socket", Match: MatchClassic, Type: 1, Classic: true, Hook: "sk_attach_bpf"},
+	{Pattern: "xdp_devmap/", Match: MatchPrefix, Type: 6, Attach: AttachXDPDevmap, Classic: true, Hook: "dev_map_update_elem"},
+	{Pattern: "xdp_cpumap/", Match: MatchPrefix, Type: 6, Attach: AttachXDPCPUMap, Classic: true, Hook: "cpu_map_update_elem"},
 	{Pattern: "xdp", Match: MatchClassic, Type: 6, Classic: true, Hook: "dev_xdp_attach"},
 	{Pattern: "perf_event", Match: MatchClassic, Type: 7, Classic: true, Hook: "perf_event_set_bpf_prog"},
 	{Pattern: "cgroup/skb", Match: MatchClassic, Type: 8, Classic: true, Hook: "cgroup_bpf_attach"},
@@ -117,4 +119,7 @@ var sections = [...]SectionRule{
 	{Pattern: "classifier", Match: MatchClassic, Type: 3, Classic: true, Hook: "cls_bpf_change"},
 	{Pattern: "action", Match: MatchClassic, Type: 4, Classic: true, Hook: "tcf_bpf_init"},
 	{Pattern: "tc/", Match: MatchPrefix, Type: 3, Classic: true, Hook: "cls_bpf_change"},
+	{Pattern: "lirc_mode2/", Match: MatchPrefix, Type: 20, Attach: AttachLircMode2, Classic: true, Hook: "lirc_prog_attach"},
+	{Pattern: "sk_lookup/", Match: MatchPrefix, Type: 30, Attach: AttachSKLookup, Classic: true, Hook: "netns_bpf_link_create"},
+	{Pattern: "sk_reuseport/", Match: MatchPrefix, Type: 21, Attach: AttachSKReuseportSelect, Classic: true, Hook: "reuseport_attach_prog"},
 }
