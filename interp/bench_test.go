@@ -184,3 +184,27 @@ func BenchmarkStep(b *testing.B) {
 	code := objectCode(b, "bytes", "checksum")
 	benchmarkCode(b, Step, packetBench(b, benchFrame(b, 0)), code)
 }
+
+// BenchmarkCompile reports millions of slots a second.
+func BenchmarkCompile(b *testing.B) {
+	g := newGenerator(1, 1<<17, 1<<17)
+	g.body(20000)
+	g.emit(exit)
+	g.bound(0, len(g.insns))
+	calls := g.insns[:0:0]
+	for _, ins := range g.insns {
+		if ins.Op == isa.OpCall {
+			ins = isa.Instruction{Op: isa.OpJa}
+		}
+		calls = append(calls, ins)
+	}
+	code := &vm.Code{Name: "large", Insns: calls}
+	for _, e := range engines {
+		b.Run(e.Name(), func(b *testing.B) {
+			for b.Loop() {
+				compile(b, e, code)
+			}
+			b.ReportMetric(float64(len(calls))*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mslots/s")
+		})
+	}
+}

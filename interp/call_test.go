@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"bpfvm/isa"
+	"bpfvm/spec"
 	"bpfvm/vm"
 )
 
@@ -88,7 +89,7 @@ func TestPacketLoadLeavesFunction(t *testing.T) {
 
 func TestBadCallbacks(t *testing.T) {
 	onBoth(t, func(t *testing.T, e vm.Engine, b *bench) {
-		r := callback(t, e, b)
+		r := callback(t, e, b, true)
 		for _, reg := range b.mem.Regions() {
 			if fn, ok := reg.Owner.(*vm.Func); ok {
 				fn.PC = 1000
@@ -96,7 +97,7 @@ func TestBadCallbacks(t *testing.T) {
 		}
 		b.m.Reset()
 		_, err := r.Run(b.m, b.ctx.Base)
-		if want := "loop insn 8 (0x85): callback add: slot 1000 is not an instruction of its program"; err == nil || err.Error() != want {
+		if want := "loop/main insn 8 (0x85): callback add: slot 1000 is not an instruction of its program"; err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
 		b.m.Reset()
@@ -142,7 +143,7 @@ func TestConcurrentMachines(t *testing.T) {
 func TestNestedRun(t *testing.T) {
 	onBoth(t, func(t *testing.T, e vm.Engine, b *bench) {
 		inner := compile(t, e, assemble(t, "r0 = *(u32 *)(r1 +0)\n r0 += 1\n exit"))
-		outer := callback(t, e, b)
+		outer := callback(t, e, b, true)
 		loop := outer.Code().Helpers[helperLoop]
 		fn := loop.Fn
 		loop.Fn = func(m *vm.Machine, n, f, ctx, r4, r5 uint64) (uint64, error) {
@@ -184,14 +185,20 @@ const loopSource = `
 	exit
 `
 
-// callback links the function "add" of loopSource.
-func callback(t *testing.T, e vm.Engine, b *bench) vm.Runner {
+// callback links the function "add" of loopSource. Without known, the code does not
+// say where functions begin.
+func callback(t *testing.T, e vm.Engine, b *bench, known bool) vm.Runner {
 	t.Helper()
 	u, err := isa.Assemble("loop.s", []byte(loopSource), isa.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	code := &vm.Code{Name: "loop", Insns: u.Sections[0].Insns, Helpers: testHelpers(b)}
+	if known {
+		for _, f := range u.Sections[0].Funcs {
+			code.Funcs = append(code.Funcs, spec.Func{Name: f.Name, PC: f.PC})
+		}
+	}
 	fn := &vm.Func{Name: "add"}
 	handle, err := b.mem.Handle(vm.RegionFunc, "add", fn)
 	if err != nil {
@@ -208,30 +215,33 @@ func callback(t *testing.T, e vm.Engine, b *bench) vm.Runner {
 }
 
 func TestCallback(t *testing.T) {
-	onBoth(t, func(t *testing.T, e vm.Engine, b *bench) {
-		r := callback(t, e, b)
-		for range 2 { // the second run finds the first one's state
-			b.m.Reset()
-			x, err := r.Run(b.m, b.ctx.Base)
-			want(t, x, err, 100+45+7, 11+10*5)
+	for _, known := range []bool{true, false} {
+		onBoth(t, func(t *testing.T, e vm.Engine, b *bench) { testCallback(t, b, callback(t, e, b, known)) })
+	}
+}
+
+func testCallback(t *testing.T, b *bench, r vm.Runner) {
+	for range 2 { // the second run finds the first one's state
+		b.m.Reset()
+		x, err := r.Run(b.m, b.ctx.Base)
+		want(t, x, err, 100+45+7, 11+10*5)
+	}
+	if b.m.Depth != 0 {
+		t.Errorf("depth %d after the run", b.m.Depth)
+	}
+	// A budget that ends in the callback.
+	for limit := range uint64(11 + 10*5) {
+		b.m.Limit = limit
+		b.m.Reset()
+		_, err := r.Run(b.m, b.ctx.Base)
+		trap, _ := errors.AsType[*vm.Trap](err)
+		if trap == nil || trap.Kind != vm.TrapBudget || trap.Insns != limit || b.m.Budget != 0 {
+			t.Fatalf("budget %d: %+v, %d left", limit, trap, b.m.Budget)
 		}
-		if b.m.Depth != 0 {
-			t.Errorf("depth %d after the run", b.m.Depth)
+		if inside := limit >= 8 && limit < 58; inside != (trap.Frame == 1) {
+			t.Errorf("budget %d: the trap is in frame %d", limit, trap.Frame)
 		}
-		// A budget that ends in the callback.
-		for limit := range uint64(11 + 10*5) {
-			b.m.Limit = limit
-			b.m.Reset()
-			_, err := r.Run(b.m, b.ctx.Base)
-			trap, _ := errors.AsType[*vm.Trap](err)
-			if trap == nil || trap.Kind != vm.TrapBudget || trap.Insns != limit || b.m.Budget != 0 {
-				t.Fatalf("budget %d: %+v, %d left", limit, trap, b.m.Budget)
-			}
-			if inside := limit >= 8 && limit < 58; inside != (trap.Frame == 1) {
-				t.Errorf("budget %d: the trap is in frame %d", limit, trap.Frame)
-			}
-		}
-	})
+	}
 }
 
 // Both loops trap at the same instruction wherever the budget ends, in straight

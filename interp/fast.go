@@ -126,17 +126,11 @@ func (p *fastProgram) Run(m *vm.Machine, ctx uint64) (vm.Exit, error) {
 	if depth >= vm.MaxFrames {
 		return vm.Exit{}, place(depthTrap(), p.code, 0, depth-1, 0)
 	}
-	st, ok := m.Caller.(*fastRun)
+	outer, outerCtx := m.Caller, m.Ctx
+	st, ok := outer.(*fastRun)
 	if !ok || st.active || st.m != m {
-		if outer := m.Caller; ok && st.active { // a helper runs another program
-			defer func() { m.Caller = outer }()
-		}
 		st = &fastRun{m: m}
 		m.Caller = st
-	}
-	if depth > 0 {
-		outer := m.Ctx
-		defer func() { m.Ctx = outer }()
 	}
 	m.Ctx = ctx
 	st.active = true
@@ -152,6 +146,9 @@ func (p *fastProgram) Run(m *vm.Machine, ctx uint64) (vm.Exit, error) {
 	t := st.loop()
 	m.Depth = depth
 	st.active = false
+	if depth > 0 { // a helper has run this program: its caller goes on
+		m.Caller, m.Ctx = outer, outerCtx
+	}
 	if t != nil {
 		return vm.Exit{}, t
 	}
