@@ -138,6 +138,9 @@ func TestKernelContexts(t *testing.T) {
 				continue // the kernel guards the buffer's pointer at its first byte only
 			}
 			for size, op := range sizes {
+				if off >= 16 && off%size != 0 {
+					continue // never allowed; the first fields show that
+				}
 				for _, access := range []spec.Access{spec.Read, spec.Write} {
 					insns := asm.Instructions{asm.LoadMem(asm.R2, asm.R1, int16(off), op)}
 					if access == spec.Write {
@@ -145,9 +148,8 @@ func TestKernelContexts(t *testing.T) {
 					}
 					allowed := false
 					for _, attach := range try.attach {
-						for r0 := range int32(2) { // some types want 0 or 1 only
-							allowed = allowed || load(try.typ, attach, "GPL", append(insns[:len(insns):len(insns)], exit(r0)...)) == nil
-						}
+						// 1 is a return value that every type takes.
+						allowed = allowed || load(try.typ, attach, "GPL", append(insns[:len(insns):len(insns)], exit(1)...)) == nil
 					}
 					f, want := ctx.CheckAccess(try.typ, access, off, size)
 					if allowed != want {
