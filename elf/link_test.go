@@ -1,6 +1,8 @@
 package elf
 
 import (
+	delf "debug/elf"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"strings"
@@ -234,5 +236,47 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("inspect: %+v", info.Refused)
 			}
 		})
+	}
+}
+
+// TestRela: with SHT_RELA the addend is beside the relocation and what is in the
+// instruction does not count.
+func TestRela(t *testing.T) {
+	o := newObject()
+	data := o.section(".data", delf.SHT_PROGBITS, delf.SHF_ALLOC|delf.SHF_WRITE, make([]byte, 16))
+	text := o.code(".text", isa.Program{exit, {Op: 0xb7}, exit})
+	o.fn("zero", text, 0, 1)
+	o.fn("one", text, 1, 2)
+	sec := o.code("xdp", isa.Program{
+		{Op: isa.OpLdImm64, Regs: 1, Imm: 99}, {},
+		{Op: isa.OpCall, Regs: isa.MakeRegs(0, 1), Imm: 99}, exit})
+	o.fn("p", sec, 0, 4)
+	dataSym, textSym := o.sectionSymbol(data), o.sectionSymbol(text)
+	var rela []byte
+	for _, r := range []struct {
+		off    uint64
+		typ    RelocType
+		sym    symRef
+		addend uint64
+	}{{0, Reloc64_64, dataSym, 8}, {16, Reloc64_32, textSym, 8}} {
+		for _, v := range []uint64{r.off, uint64(r.sym.idx)<<32 | uint64(r.typ), r.addend} {
+			rela = binary.LittleEndian.AppendUint64(rela, v)
+		}
+	}
+	o.add(outSection{name: ".relaxdp", typ: delf.SHT_RELA, data: rela, align: 8, entsize: relaSize, info: sec, link: len(o.secs) + 1})
+	f, err := open(o.layOut())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := f.Collection(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := c.Program("p")
+	if len(p.Refs) != 1 || p.Refs[0].Off != 8 {
+		t.Errorf("references %+v", p.Refs)
+	}
+	if len(p.Funcs) != 2 || p.Funcs[1].Name != "one" || p.Insns[2].Imm != 1 {
+		t.Errorf("functions %+v, call %+v", p.Funcs, p.Insns[2])
 	}
 }
