@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
+	"time"
 
 	"bpfvm/elf"
 	"bpfvm/interp"
@@ -373,6 +376,46 @@ expect map .data[0].state.name == 3
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
+	}
+}
+
+// Packets from files: one by one, a frame of a capture, all frames at their times.
+func TestPacketFiles(t *testing.T) {
+	var b bytes.Buffer
+	at := time.Unix(100, 0)
+	arp := words(t, "eth/arp")
+	if err := WritePcap(&b, []Frame{{Time: at, Data: arp}, {Time: at.Add(5 * time.Millisecond), Data: words(t, "eth/ipv4/udp")}}); err != nil {
+		t.Fatal(err)
+	}
+	s := mustParse(t, `
+at 1ms xdp file="arp.bin"
+at 2ms xdp pcap="two.pcap" frame=2
+at 4ms repeat=2 every=1ms xdp pcap="two.pcap"
+xdp packet="eth"
+`)
+	o := load(t, "xdp/good.bpf.o", s)
+	o.Files = fstest.MapFS{"arp.bin": {Data: arp}, "two.pcap": {Data: b.Bytes()}}
+	var got []string
+	for _, r := range run(t, o).Runs {
+		got = append(got, fmt.Sprintf("%s %s %s", formatDuration(r.Time), r.Packet.Summary(), r.Ret))
+	}
+	want := []string{
+		"1001ms 42B eth/arp XDP_DROP", "1002ms 42B eth/ipv4/udp XDP_PASS", "1004ms 42B eth/arp XDP_DROP", "1009ms 42B eth/ipv4/udp XDP_PASS",
+		"1010ms 42B eth/arp XDP_DROP", "1015ms 42B eth/ipv4/udp XDP_PASS", "1015001us 14B eth XDP_PASS",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	for text, want := range map[string]string{
+		`xdp pcap="two.pcap" frame=3`: "1:10: two.pcap: frame 3 of 2",
+		`xdp pcap="arp.bin"`:          "1:10: arp.bin: not a capture",
+		`xdp file="none"`:             "1:10: open none: file does not exist",
+		`xdp file="../x"`:             "1:10: ",
+	} {
+		o.Script = mustParse(t, text)
+		if _, err := Run(context.Background(), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 
