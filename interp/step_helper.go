@@ -2,6 +2,7 @@ package interp
 
 import (
 	"fmt"
+	"slices"
 
 	"bpfvm/isa"
 	"bpfvm/spec"
@@ -66,12 +67,52 @@ func (s *Stepper) checkArg(h *vm.Helper, i int) *vm.Trap {
 		}
 	case spec.ArgMem, spec.ArgMemOrNull, spec.ArgUninitMem:
 		return s.checkArgMem(h.Proto, i, kind)
+	case spec.ArgMapKey, spec.ArgMapValue, spec.ArgUninitMapValue:
+		return s.checkMapMemory(h.Proto, r, kind)
 	case spec.ArgLong:
 		return s.checkRange(r, 8, vm.PermWrite)
 	case spec.ArgInt:
 		return s.checkRange(r, 4, vm.PermWrite)
 	}
 	return nil
+}
+
+// mapOwner is what stands behind the handle of a map.
+type mapOwner interface{ Spec() *spec.MapSpec }
+
+// mapOf returns the contract of the map among the arguments, nil when unknown.
+func (s *Stepper) mapOf(p *spec.HelperProto) *spec.MapSpec {
+	i := slices.Index(p.Args[:], spec.ArgConstMapPtr)
+	if i < 0 {
+		return nil
+	}
+	handle := s.m.Mem.Find(s.reg[isa.R1+isa.Register(i)])
+	if handle == nil {
+		return nil
+	}
+	if owner, ok := handle.Owner.(mapOwner); ok {
+		return owner.Spec()
+	}
+	return nil
+}
+
+// checkMapMemory judges a key or a value by the map among the arguments.
+func (s *Stepper) checkMapMemory(p *spec.HelperProto, r isa.Register, kind spec.ArgKind) *vm.Trap {
+	m := s.mapOf(p)
+	if m == nil {
+		return nil
+	}
+	size, need := m.ValueSize, vm.PermRead
+	switch kind {
+	case spec.ArgMapKey:
+		size = m.KeySize
+	case spec.ArgUninitMapValue:
+		need = vm.PermWrite
+	}
+	if size == 0 { // queues have no key
+		return nil
+	}
+	return s.checkRange(r, uint64(size), need)
 }
 
 // checkArgMem judges a memory argument by the size that follows it.
@@ -133,6 +174,10 @@ func (s *Stepper) afterHelper(h *vm.Helper, args [5]uint64, by *origin) {
 		switch h.Proto.Args[i] {
 		case spec.ArgUninitMem:
 			size, _ = s.memSize(h.Proto, i)
+		case spec.ArgUninitMapValue:
+			if m := s.mapOf(h.Proto); m != nil {
+				size = uint64(m.ValueSize)
+			}
 		case spec.ArgLong:
 			size = 8
 		case spec.ArgInt:

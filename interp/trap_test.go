@@ -21,6 +21,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // Helpers of the tests, under the kernel's numbers where there are such.
 const (
 	helperLookup     = 1
+	helperUpdate     = 2
 	helperTailCall   = 12
 	helperAdjustHead = 44
 	helperLoop       = 181
@@ -44,6 +45,10 @@ func testHelpers(b *bench) map[int32]*vm.Helper {
 				}
 				return b.value.Base + i*b.value.Stride, nil
 			},
+		},
+		helperUpdate: {
+			Proto: &spec.HelperProto{Name: "bpf_map_update_elem", Args: [5]spec.ArgKind{spec.ArgConstMapPtr, spec.ArgMapKey, spec.ArgMapValue, spec.ArgAnything}},
+			Fn:    func(*vm.Machine, uint64, uint64, uint64, uint64, uint64) (uint64, error) { return 0, nil },
 		},
 		helperAdjustHead: {
 			Proto: &spec.HelperProto{Name: "bpf_xdp_adjust_head", ChangesPacket: true, Args: [5]spec.ArgKind{spec.ArgCtx, spec.ArgAnything}},
@@ -104,11 +109,16 @@ func testHelpers(b *bench) map[int32]*vm.Helper {
 	}
 }
 
+// testMap is the owner of the map handle: the map's contract.
+type testMap spec.MapSpec
+
+func (m *testMap) Spec() *spec.MapSpec { return (*spec.MapSpec)(m) }
+
 // link puts the addresses of a bench into the wide instructions of a program: the
 // value's into map_value, the map's handle into map_fd.
 func (b *bench) link(t testing.TB, code *vm.Code) {
 	t.Helper()
-	handle, err := b.mem.Handle(vm.RegionMap, "counts", nil)
+	handle, err := b.mem.Handle(vm.RegionMap, "counts", &testMap{KeySize: 4, ValueSize: 16})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,6 +163,8 @@ var trapCases = []struct{ name, source string }{
 	{"memory argument too long", "r1 = map[fd:0][0]+0\n r2 = 17\n call 9002\n exit"},
 	{"memory argument of size 0", "r1 = r10\n r1 += -8\n r2 = 0\n call 9002\n exit"},
 	{"memory argument over the frame", "r1 = r10\n r1 += -8\n r2 = 16\n call 9003\n exit"},
+	{"key over the frame", "r1 = map[fd:0]\n r2 = r10\n r2 += -2\n call 1\n r0 = 0\n exit"},
+	{"value too short", "r1 = map[fd:0]\n r2 = r10\n r2 += -4\n *(u32 *)(r2 +0) = 0\n r3 = map[fd:0][0]+0\n r3 += 8\n r4 = 0\n call 2\n exit"},
 	{"not a map", "r1 = r10\n r2 = r10\n r2 += -4\n call 1\n exit"},
 	{"not the ctx", "r1 = r10\n r2 = 0\n call 44\n exit"},
 	{"reserved memory", "r1 = 8\n call 9006\n *(u64 *)(r0 +8) = 1\n r0 = 0\n exit"},
