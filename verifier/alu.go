@@ -61,7 +61,31 @@ func (env *env) checkUnary(ins isa.Instruction, code isa.Code, is64 bool) error 
 		d.sync()
 		return nil
 	}
-	return env.defineReg(ins.Dst())
+	if d.Type != Scalar {
+		return env.defineReg(ins.Dst())
+	}
+	if err := env.writeReg(ins.Dst()); err != nil {
+		return err
+	}
+	d.swap(int(ins.Imm)/8, is64 || ins.Op.Source() == isa.SrcX)
+	return nil
+}
+
+// swap reverses the order of the low bytes, if asked to, and cuts off the others
+// (scalar_byte_swap). Bits keep what is known of them; intervals do not.
+func (r *RegState) swap(size int, swap bool) {
+	if swap || size < regSize {
+		r.clearID()
+	}
+	if swap {
+		t := r.VarOff.cast(size)
+		n := 64 - 8*size
+		r.Bounds = unboundedBounds()
+		r.VarOff = Tnum{bits.ReverseBytes64(t.Value << n), bits.ReverseBytes64(t.Mask << n)}
+		r.VarOff = r.VarOff.cast(size)
+		r.sync()
+	}
+	r.truncate(size)
 }
 
 func (env *env) checkMov(ins isa.Instruction, is64 bool) error {

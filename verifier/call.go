@@ -251,8 +251,7 @@ func (env *env) checkLdAbs(ins isa.Instruction) error {
 	if err := env.readReg(isa.R6); err != nil {
 		return err
 	}
-	if err := env.checkLeaks(true); err != nil {
-		env.say("BPF_LD_[ABS|IND] would lead to reference leak\n")
+	if err := env.checkLeaks(true, "BPF_LD_[ABS|IND]"); err != nil {
 		return err
 	}
 	if env.reg(isa.R6).Type != PtrToCtx {

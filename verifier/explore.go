@@ -16,7 +16,7 @@ type pendingBranch struct {
 // (push_stack).
 func (env *env) push(pc, prev int) (*State, error) {
 	s := env.cur.clone()
-	env.pending = append(env.pending, pendingBranch{state: s, pc: pc, prev: prev, logLen: len(env.log.buf)})
+	env.pending = append(env.pending, pendingBranch{state: s, pc: pc, prev: prev, logLen: env.log.pos()})
 	if len(env.pending) > spec.MaxPendingBranches {
 		return nil, env.reject(CodeTooManyBranches, "The sequence of %d jumps is too complex.\n", len(env.pending))
 	}
@@ -64,7 +64,7 @@ func (env *env) checkGlobals() error {
 
 // checkFunction follows every path of a function (do_check_common).
 func (env *env) checkFunction(sub int) error {
-	start := len(env.log.buf)
+	start := env.log.pos()
 	f := newFuncState(mainCall, 0, sub)
 	env.cur = &State{Frames: []*FuncState{f}, branches: 1, firstInsn: env.subprogs[sub].start, lastInsn: -1}
 	f.Regs[isa.R1].setPointer(PtrToCtx)
@@ -269,7 +269,7 @@ func (env *env) stepJump(ins isa.Instruction, class isa.Class) (done bool, err e
 
 // checkExit ends a function: the program, or a call into its caller.
 func (env *env) checkExit() (done bool, err error) {
-	if err := env.checkLeaks(false); err != nil {
+	if err := env.checkLeaks(false, "BPF_EXIT instruction in main prog"); err != nil {
 		return false, err
 	}
 	if env.cur.curFrame() > 0 {

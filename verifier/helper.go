@@ -198,6 +198,9 @@ func (env *env) checkArg(meta *callMeta, i int, kind spec.ArgKind) error {
 	if r.Type.isPkt() && !env.packetAllowed(meta.helper, spec.Read) {
 		return env.reject(CodePacketArg, "helper access to the packet is not allowed\n")
 	}
+	if kind == spec.ArgCtx && env.socketFirst(meta.helper.Name) {
+		return notModelled("%s in %v programs", meta.helper.Name, env.prog.Type)
+	}
 	types, null := argTypes(kind)
 	if meta.helper.Name == "bpf_sk_assign" && kind == spec.ArgSocket {
 		null = true
@@ -236,6 +239,18 @@ func (env *env) checkArg(meta *callMeta, i int, kind spec.ArgKind) error {
 		meta.ref = r.RefObjID
 	}
 	return env.checkArgUse(meta, i, kind, regno, r)
+}
+
+// socketFirst reports helpers that take a socket in this program type where they
+// take the context in others.
+func (env *env) socketFirst(name string) bool {
+	switch name {
+	case "bpf_setsockopt", "bpf_getsockopt":
+		return env.prog.Type != spec.ProgCgroupSockAddr && env.prog.Type != spec.ProgSockOps
+	case "bpf_get_socket_cookie":
+		return env.prog.Type == spec.ProgSKReuseport
+	}
+	return false
 }
 
 // checkArgType checks the register's type and offset (check_reg_type,
@@ -381,7 +396,7 @@ func (env *env) checkHelperMem(regno isa.Register, size int64, t spec.Access, ze
 		}
 		return env.checkRegion(regno, int(r.Off), n, int64(r.MemSize), zeroOK)
 	case base == PtrToStack:
-		return env.checkStackRange(regno, int64(r.Off), size, zeroOK, true, raw)
+		return env.checkStackRange(regno, int64(r.Off), size, zeroOK, true, t == spec.Write, raw)
 	case base == PtrToBuf, base == PtrToBTFID:
 		return notModelled("%v as memory for a helper", r.Type)
 	case base == PtrToCtx && env.prog.Type == spec.ProgSyscall:
@@ -428,8 +443,7 @@ func (env *env) releaseArg(meta *callMeta, id spec.HelperID) error {
 func (env *env) helperEffects(meta *callMeta, ins isa.Instruction, id spec.HelperID) error {
 	switch id {
 	case helperTailCall:
-		if err := env.checkLeaks(true); err != nil {
-			env.say("tail_call would lead to reference leak\n")
+		if err := env.checkLeaks(true, "tail_call"); err != nil {
 			return err
 		}
 		// A constant index is a fact that the code is made for.

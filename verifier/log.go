@@ -22,7 +22,7 @@ type vlog struct {
 	level int
 	buf   []byte
 	limit int
-	full  bool
+	lost  int // bytes dropped at the beginning
 	// msg is what has been said since the last instruction was shown: the
 	// refusal, if it comes.
 	msg []byte
@@ -36,12 +36,16 @@ type vlog struct {
 func (l *vlog) wantInsns() bool { return l.level&(LogLevel1|LogLevel2) != 0 }
 
 func (l *vlog) write(s string) {
-	if l.level == 0 || l.full {
+	if l.level == 0 {
 		return
 	}
 	if l.limit > 0 && len(l.buf)+len(s) > l.limit {
-		l.full = true
-		return
+		// Keep the end, which tells what went wrong, as the kernel's rotating
+		// log does.
+		n := len(l.buf) / 2
+		l.buf = append(l.buf[:0], l.buf[n:]...)
+		l.lost += n
+		l.insnEnd = 0
 	}
 	l.buf = append(l.buf, s...)
 }
@@ -52,12 +56,14 @@ func (l *vlog) printf(format string, args ...any) {
 	}
 }
 
-// cut takes back what was written after that length.
-func (l *vlog) cut(n int) {
-	if n < len(l.buf) {
+// pos is the length of all that was written; cut takes back what was written
+// after it.
+func (l *vlog) pos() int { return l.lost + len(l.buf) }
+
+func (l *vlog) cut(pos int) {
+	if n := max(pos-l.lost, 0); n < len(l.buf) {
 		l.buf = l.buf[:n]
 	}
-	l.full = false
 }
 
 // say writes text that belongs to a refusal: the report wants it at any level.

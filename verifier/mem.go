@@ -168,7 +168,7 @@ func (env *env) access(regno isa.Register, off, size int, t spec.Access, value i
 		}
 		unknown()
 	case r.Type == PtrToCtx:
-		if err := env.checkFixedOffset(r, regno, true); err != nil {
+		if err := env.checkFixedOffset(r, regno, env.prog.Type == spec.ProgSyscall); err != nil {
 			return err
 		}
 		reg, err := env.checkCtx(off, size, t, sx)

@@ -443,18 +443,22 @@ func (env *env) propagatePrecision(old, s *State) (changed bool, err error) {
 	bt := &env.bt
 	bt.reset(s.curFrame())
 	for fr := len(old.Frames) - 1; fr >= 0; fr-- {
-		f, g := old.Frames[fr], s.Frames[fr]
+		f := old.Frames[fr]
+		var names []string
 		for r := range isa.R10 {
-			if f.Regs[r].Type == Scalar && f.Regs[r].Precise && g.Regs[r].Type == Scalar {
-				if !g.Regs[r].Precise || s == env.cur {
-					bt.regs[fr] |= 1 << r
-				}
+			if f.Regs[r].Type == Scalar && f.Regs[r].Precise {
+				bt.regs[fr] |= 1 << r
+				names = append(names, r.String())
 			}
 		}
 		for i := range f.Stack {
-			if f.Stack[i].isSpilledScalar() && f.Stack[i].Spilled.Precise && i < len(g.Stack) {
+			if f.Stack[i].isSpilledScalar() && f.Stack[i].Spilled.Precise {
 				bt.slots[fr] |= 1 << i
+				names = append(names, fmt.Sprintf("fp%d", -(i+1)*regSize))
 			}
+		}
+		if len(names) > 0 && env.log.level&LogLevel2 != 0 {
+			env.log.printf("frame %d: propagating %s\n", fr, strings.Join(names, ","))
 		}
 	}
 	if bt.empty() {

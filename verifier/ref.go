@@ -36,9 +36,9 @@ func (env *env) releaseAll(id uint32) bool {
 	return true
 }
 
-// checkLeaks refuses to leave the program, or a callback, with resources in hand
-// (check_reference_leak).
-func (env *env) checkLeaks(tailCall bool) error {
+// checkLeaks refuses to leave the program, or a callback, with resources in hand;
+// what says how it is left (check_resource_leak).
+func (env *env) checkLeaks(tailCall bool, what string) error {
 	f := env.cur.cur()
 	if !tailCall && f.FrameNo > 0 && !f.inCallback {
 		return nil
@@ -52,5 +52,5 @@ func (env *env) checkLeaks(tailCall bool) error {
 	for _, r := range env.cur.refs {
 		env.say("Unreleased reference id=%d alloc_insn=%d\n", r.id, r.insn)
 	}
-	return &rejection{CodeRefLeak}
+	return env.reject(CodeRefLeak, "%s would lead to reference leak\n", what)
 }

@@ -196,7 +196,7 @@ func (env *env) loadStack(regno isa.Register, off, size int, dst int) error {
 			r.VarOff, off, size)
 	}
 	lo, hi := int(r.SMin)+off, int(r.SMax)+off+size
-	if err := env.checkStackRange(regno, int64(off), int64(size), false, false, nil); err != nil {
+	if err := env.checkStackRange(regno, int64(off), int64(size), false, false, false, nil); err != nil {
 		return err
 	}
 	env.fillFromBytes(f, lo, hi, dst)
@@ -304,15 +304,15 @@ func (env *env) checkBytesReadable(*StackSlot, int, int, int) error { return nil
 // variable offset uses (check_stack_range_initialized). With raw set the helper
 // overwrites the memory and its content does not matter; the caller then stores
 // it byte by byte.
-func (env *env) checkStackRange(regno isa.Register, off, size int64, zeroOK bool, helper bool, raw *rawMem) error {
+func (env *env) checkStackRange(regno isa.Register, off, size int64, zeroOK, helper, write bool, raw *rawMem) error {
 	r := env.reg(regno)
 	f := env.cur.Frames[r.Frame]
 	if size == 0 && !zeroOK {
 		return env.reject(CodeZeroSize, "invalid zero-sized read\n")
 	}
 	what := " read from"
-	if helper {
-		what = " indirect access to"
+	if write {
+		what = " write to"
 	}
 	if err := env.checkStackBounds(regno, off, size, what); err != nil {
 		return err

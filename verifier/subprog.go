@@ -77,6 +77,10 @@ func (env *env) subprogAt(pc int) int {
 // checkSubprogs: jumps stay in their function, and each function ends with an
 // exit or a jump (check_subprogs).
 func (env *env) checkSubprogs() error {
+	btf := len(env.prog.Lines) > 0
+	for i := range env.prog.Funcs {
+		btf = btf || env.prog.Funcs[i].TypeID != 0
+	}
 	cur := 0
 	for pc := 0; pc < len(env.insns); pc++ {
 		ins := env.insns[pc]
@@ -106,6 +110,15 @@ func (env *env) checkSubprogs() error {
 				return env.reject(CodeNoExit, "last insn is not an exit or jmp\n")
 			}
 			cur++
+		}
+	}
+	env.insnIdx = -1
+	for i := 1; i < len(env.subprogs) && !btf; i++ { // check_abnormal_return
+		if env.subprogs[i].ldAbs {
+			return env.reject(CodeLdAbs, "LD_ABS is not allowed in subprogs without BTF\n")
+		}
+		if env.subprogs[i].tailCall {
+			return env.reject(CodeTailCallStack, "tail_call is not allowed in subprogs without BTF\n")
 		}
 	}
 	return nil

@@ -333,7 +333,6 @@ func (env *env) printStats() {
 	if env.log.level == 0 {
 		return
 	}
-	env.log.full = false
 	if env.log.level&LogStats != 0 {
 		env.log.write("stack depth ")
 		for i := range env.subprogs {

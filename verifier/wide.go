@@ -123,7 +123,7 @@ func (env *env) checkLdImm(ins isa.Instruction) error {
 		t, _ := env.insns.CallTarget(isa.PC(env.insnIdx))
 		sub := env.subprogAt(int(t))
 		switch {
-		case len(env.prog.Funcs) == 0 || env.prog.Funcs[0].TypeID == 0 && env.opts.BTF == nil:
+		case len(env.prog.Funcs) == 0 || env.prog.Funcs[0].TypeID == 0:
 			return env.reject(CodeCallback, "missing btf func_info\n")
 		case sub > 0 && env.subprogs[sub].global:
 			return env.reject(CodeCallback, "callback function not static\n")
