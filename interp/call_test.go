@@ -307,6 +307,9 @@ done:
 	exit
 `
 	onBoth(t, func(t *testing.T, e vm.Engine, b *bench) {
+		if e.Name() == "step" && testing.Short() {
+			t.Skip("50 million steps are not short")
+		}
 		x, err := b.run(t, e, assemble(t, source))
 		want(t, x, err, 2*mayGotoLimit, 5+2*(3*mayGotoLimit+3))
 	})

@@ -12,6 +12,9 @@
 //   - [Fast] is the dense one. It compiles the slots into records, joins frequent
 //     neighbours into one record, and checks region and permission of each access.
 //
+// Both are engines ([vm.Engine]); for stepping, [StepEngine.Prepare] and
+// [Stepping.Start] give a [Stepper].
+//
 // On a program that does not trap, both give the same R0, the same memory and the
 // same number of instructions. A refused access and an exhausted budget trap at the
 // same slot after the same number of instructions.

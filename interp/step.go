@@ -31,9 +31,18 @@ type UninitRead struct {
 // Name returns "step".
 func (StepEngine) Name() string { return "step" }
 
-// Compile checks the code; its error joins one *CompileError for each slot that
-// cannot run.
+// Compile is Prepare for those who want any engine.
 func (e StepEngine) Compile(code *vm.Code) (vm.Runner, error) {
+	p, err := e.Prepare(code)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Prepare checks the code; its error joins one *CompileError for each slot that
+// cannot run. What it returns can be stepped through as well as run.
+func (e StepEngine) Prepare(code *vm.Code) (*Stepping, error) {
 	p, err := prepare(code)
 	if err != nil {
 		return nil, err
@@ -41,7 +50,7 @@ func (e StepEngine) Compile(code *vm.Code) (vm.Runner, error) {
 	return &Stepping{e, p}, nil
 }
 
-// Stepping is a program compiled by a [StepEngine].
+// Stepping is a program prepared by a [StepEngine].
 type Stepping struct {
 	opt  StepEngine
 	prog *program

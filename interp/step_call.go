@@ -98,18 +98,22 @@ func (s *Stepper) callHelper(id int32, h *vm.Helper) *vm.Trap {
 	return nil
 }
 
+// asStepping returns the step loop's form of any engine's program.
+func (s *Stepper) asStepping(r vm.Runner) (*Stepping, error) {
+	if p, ok := r.(*Stepping); ok {
+		return p, nil
+	}
+	return s.opt.Prepare(r.Code())
+}
+
 // tailCall continues with another program in the same frame.
 func (s *Stepper) tailCall() *vm.Trap {
 	if s.m.Tail == nil {
 		return &vm.Trap{Kind: vm.TrapCall, Msg: "tail call without a program"}
 	}
-	target, ok := s.m.Tail.(*Stepping)
-	if !ok {
-		r, err := s.opt.Compile(s.m.Tail.Code())
-		if err != nil {
-			return &vm.Trap{Kind: vm.TrapCall, Msg: "tail call: " + err.Error(), Cause: err}
-		}
-		target = r.(*Stepping)
+	target, err := s.asStepping(s.m.Tail)
+	if err != nil {
+		return &vm.Trap{Kind: vm.TrapCall, Msg: "tail call: " + err.Error(), Cause: err}
 	}
 	s.prog = target.prog
 	s.enter(0)
@@ -156,13 +160,9 @@ func (s *Stepper) CallFunc(m *vm.Machine, fn *vm.Func, args [5]uint64) (uint64, 
 func (s *Stepper) callback(fn *vm.Func) (*program, *vm.Trap) {
 	prog := s.prog
 	if fn.Target != nil && fn.Target.Code() != s.Code() {
-		target, ok := fn.Target.(*Stepping)
-		if !ok {
-			r, err := s.opt.Compile(fn.Target.Code())
-			if err != nil {
-				return nil, &vm.Trap{Kind: vm.TrapCall, Msg: "callback: " + err.Error(), Cause: err}
-			}
-			target = r.(*Stepping)
+		target, err := s.asStepping(fn.Target)
+		if err != nil {
+			return nil, &vm.Trap{Kind: vm.TrapCall, Msg: "callback: " + err.Error(), Cause: err}
 		}
 		prog = target.prog
 	}
