@@ -300,5 +300,5 @@ func csumCall(helper string, c [4]int) string {
 }
 
 func perfCall(ctx string, flags int64, size int) string {
-	return fmt.Sprintf("\tr1 = 0\n\t*(u64 *)(r10 -24) = r1\n\tr1 = %s\n\tr2 = map[ev]\n\tr3 = %#x ll\n\tr4 = r10\n\tr4 += -24\n\tr5 = %d\n\tcall bpf_perf_event_output", ctx, uint64(flags), size)
+	return fmt.Sprintf("\tr1 = 0\n\t*(u64 *)(r10 -24) = r1\n\t*(u64 *)(r10 -16) = r1\n\tr1 = %s\n\tr2 = map[ev]\n\tr3 = %#x ll\n\tr4 = r10\n\tr4 += -24\n\tr5 = %d\n\tcall bpf_perf_event_output", ctx, uint64(flags), size)
 }

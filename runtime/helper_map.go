@@ -122,7 +122,8 @@ func forEachMapElem(e *Env, handle, callback, ctx, flags, _ uint64) (uint64, err
 	if err != nil {
 		return 0, err
 	}
-	scratch, err := e.rt.windowAt(e.rt.cpus[e.cpu], vm.RegionScratch, uint64(m.Spec().KeySize), vm.PermRead)
+	level := windowKey{vm.RegionScratch, e.m.Depth} // a callback may walk another map
+	scratch, err := e.rt.nestedWindow(e.rt.cpus[e.cpu], level, uint64(m.Spec().KeySize), vm.PermRead)
 	if err != nil {
 		return 0, err
 	}

@@ -74,9 +74,6 @@ func newHtab(b *mapBase, percpu bool) *htab {
 		t.valCPUs = len(b.rt.cpus)
 	}
 	t.mask = min(uint32(1)<<bits.Len32(b.spec.MaxEntries-1), maxBuckets) - 1
-	if b.spec.MaxEntries > maxBuckets {
-		t.mask = maxBuckets - 1
-	}
 	return t
 }
 

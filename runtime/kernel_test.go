@@ -16,6 +16,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/perf"
+	"github.com/cilium/ebpf/ringbuf"
 
 	"bpfvm/elf"
 	"bpfvm/isa"
@@ -35,6 +37,7 @@ type kernelJob struct {
 	Type    spec.ProgType
 	License string
 	Inputs  [][]byte // packets, or contexts of syscall programs
+	Read    bool     // read the records of ring buffers and perf event arrays
 }
 
 // mapOp is one operation of user space on a map.
@@ -71,6 +74,9 @@ type kernelRun struct {
 	R0  uint32
 	Out []byte // packet, or context of syscall programs
 	Err string
+	// Records are what the run sent to user space; those of perf event arrays with
+	// the kernel's padding.
+	Records [][]byte
 }
 
 const childEnv = "BPFVM_TEST_KERNEL_CHILD"
@@ -263,6 +269,19 @@ func kernelRuns(job *kernelJob, maps []*ebpf.Map, a *kernelAnswer) error {
 		return nil
 	}
 	defer prog.Close()
+	var readers []func() ([]byte, bool)
+	for i, m := range maps {
+		if !job.Read {
+			break
+		}
+		read, err := recordReader(m, job.Maps[i].Type)
+		if err != nil {
+			return err
+		}
+		if read != nil {
+			readers = append(readers, read)
+		}
+	}
 	for _, in := range job.Inputs {
 		opts := &ebpf.RunOptions{}
 		if job.Type == spec.ProgSyscall {
@@ -280,9 +299,36 @@ func kernelRuns(job *kernelJob, maps []*ebpf.Map, a *kernelAnswer) error {
 		default:
 			run.Out = opts.DataOut
 		}
+		for _, read := range readers {
+			for rec, ok := read(); ok; rec, ok = read() {
+				run.Records = append(run.Records, rec)
+			}
+		}
 		a.Runs = append(a.Runs, run)
 	}
 	return nil
+}
+
+// recordReader returns a function that gives the next record, if there is one, for
+// maps that have records.
+func recordReader(m *ebpf.Map, typ spec.MapType) (func() ([]byte, bool), error) {
+	switch typ {
+	case spec.MapRingBuf:
+		r, err := ringbuf.NewReader(m)
+		return func() ([]byte, bool) {
+			r.SetDeadline(time.Now())
+			rec, err := r.Read()
+			return rec.RawSample, err == nil
+		}, err
+	case spec.MapPerfEventArray:
+		r, err := perf.NewReader(m, 64*4096)
+		return func() ([]byte, bool) {
+			r.SetDeadline(time.Now())
+			rec, err := r.Read()
+			return rec.RawSample, err == nil
+		}, err
+	}
+	return nil, nil
 }
 
 // assemble makes a collection of assembler text: see package isa.

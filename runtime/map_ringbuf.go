@@ -26,8 +26,9 @@ import (
 // arrive in the order in which they were reserved.
 //
 // The kernel maps the data pages twice in a row, so that records that wrap are
-// contiguous. The arena holds twice the size instead: a record that wraps lies in
-// the second half, where nothing else does.
+// contiguous. The arena holds twice the size instead, and what of a record lies in
+// the second half is copied from the first when it is reserved and back when it is
+// committed: also bytes that nobody writes are what they are in the kernel.
 type RingBuf struct {
 	mapBase
 	area                     *vm.Region
@@ -108,9 +109,21 @@ func (m *RingBuf) reserve(cpu int, size uint64) uint64 {
 	binary.LittleEndian.PutUint32(h[4:], uint32(pos%m.size/pageSize+ringMetaPages))
 	m.producer = end
 	m.meta[pos] = Record{Map: m.Name(), CPU: cpu, Time: m.rt.Clock.Now}
+	first, second := m.wrapped(pos, need)
+	copy(second, first)
 	addr := m.area.Base + pos%m.size + ringHeader
 	m.rt.mem.Protect(addr, size, vm.PermRW)
 	return addr
+}
+
+// wrapped returns the two places of what lies past the end of the buffer, of a
+// record that takes n bytes.
+func (m *RingBuf) wrapped(pos, n uint64) (first, second []byte) {
+	over := pos%m.size + n
+	if over <= m.size {
+		return nil, nil
+	}
+	return m.rt.mem.Raw(m.area.Base, over-m.size), m.rt.mem.Raw(m.area.Base+m.size, over-m.size)
 }
 
 // commit is bpf_ringbuf_commit. From then on the program cannot touch the record.
@@ -118,6 +131,8 @@ func (m *RingBuf) commit(pos uint64, flags uint64, discard bool) {
 	h := m.header(pos)
 	size := binary.LittleEndian.Uint32(h) &^ ringBusy
 	m.rt.mem.Protect(m.area.Base+pos%m.size+ringHeader, uint64(size), vm.PermNone)
+	first, second := m.wrapped(pos, padded(size))
+	copy(first, second)
 	if discard {
 		size |= ringDiscard
 	}

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,7 +13,6 @@ import (
 // runArray is what is attached to one hook, in the order of attaching (struct
 // bpf_prog_array).
 type runArray struct {
-	kind  string
 	links []*Link
 }
 
@@ -21,6 +21,7 @@ type Link struct {
 	rt     *Runtime
 	prog   *Program
 	target string
+	seq    uint64 // counts attachments
 	// Cookie is what bpf_get_attach_cookie gives the program.
 	Cookie uint64
 }
@@ -58,7 +59,8 @@ func hookKind(target string) (string, error) {
 }
 
 // Attach adds the program to a hook; an empty target is the program's own
-// ([Program.Target]). An XDP hook and a socket hold one program: a second one is
+// ([Program.Target]). Targets of kprobes may be patterns with * and ?, as those of
+// kprobe.multi are: the program runs for each function that fits. An XDP hook and a socket hold one program: a second one is
 // EBUSY.
 func (rt *Runtime) Attach(p *Program, target string) (*Link, error) {
 	rt.mu.Lock()
@@ -76,13 +78,14 @@ func (rt *Runtime) Attach(p *Program, target string) (*Link, error) {
 	}
 	a := rt.arrays[target]
 	if a == nil {
-		a = &runArray{kind: kind}
+		a = &runArray{}
 		rt.arrays[target] = a
 	}
 	if len(a.links) > 0 && (kind == "xdp" || kind == "socket") {
 		return fail(fmt.Errorf("%s: %s is attached already: %w", target, a.links[0].prog.Name(), spec.EBUSY))
 	}
-	l := &Link{rt: rt, prog: p, target: target}
+	rt.links++
+	l := &Link{rt: rt, prog: p, target: target, seq: rt.links}
 	a.links = append(a.links, l)
 	return l, nil
 }
@@ -100,10 +103,50 @@ func (l *Link) Detach() {
 func (rt *Runtime) Attached(target string) []*Link {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
+	return slices.Clone(rt.linksAt(target))
+}
+
+// linksAt returns what runs when something happens at a target, in the order of
+// attaching: what is attached to it and to patterns that it fits.
+func (rt *Runtime) linksAt(target string) []*Link {
+	var links []*Link
 	if a := rt.arrays[target]; a != nil {
-		return slices.Clone(a.links)
+		links = a.links
 	}
-	return nil
+	own := len(links)
+	for pattern, a := range rt.arrays {
+		if pattern != target && strings.ContainsAny(pattern, "*?") && globMatch(pattern, target) {
+			links = append(slices.Clip(links), a.links...)
+		}
+	}
+	if len(links) > own {
+		slices.SortFunc(links, func(a, b *Link) int { return cmp.Compare(a.seq, b.seq) })
+	}
+	return links
+}
+
+// globMatch compares as libbpf does (tools/lib/bpf/libbpf.c, glob_match): * is any
+// text, ? any character.
+func globMatch(pattern, s string) bool {
+	// On a mismatch the last star takes one character more.
+	star, mark := -1, 0
+	i, j := 0, 0
+	for j < len(s) {
+		switch {
+		case i < len(pattern) && pattern[i] == '*':
+			star, mark = i, j
+			i++
+		case i < len(pattern) && (pattern[i] == '?' || pattern[i] == s[j]):
+			i++
+			j++
+		case star >= 0:
+			mark++
+			i, j = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[i:], "*") == ""
 }
 
 // Firing is what one event did.
@@ -138,12 +181,8 @@ func (rt *Runtime) Fire(target string, in Input) (Firing, error) {
 	if err != nil {
 		return f, fmt.Errorf("fire: %w", err)
 	}
-	a := rt.arrays[target]
-	if a == nil {
-		return f, nil
-	}
 	anded := uint64(1)
-	for _, l := range a.links {
+	for _, l := range rt.linksAt(target) {
 		res, err := l.prog.run(in, l.Cookie)
 		if err != nil {
 			return f, fmt.Errorf("fire %s: %w", target, err)

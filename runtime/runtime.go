@@ -60,6 +60,7 @@ type Runtime struct {
 	trace  traceBuf
 	mocks  map[spec.HelperID]MockFunc
 	arrays map[string]*runArray
+	links  uint64 // attachments ever made
 	stats  bool
 }
 
@@ -67,7 +68,7 @@ type Runtime struct {
 // their context and packets.
 type cpu struct {
 	m       *vm.Machine
-	windows map[vm.RegionKind]*window
+	windows map[windowKey]*window
 }
 
 // New makes a runtime. Close gives its memory back.
@@ -106,7 +107,7 @@ func New(o Options) (*Runtime, error) {
 		if o.Budget != 0 {
 			m.Limit = o.Budget
 		}
-		rt.cpus = append(rt.cpus, &cpu{m: m, windows: map[vm.RegionKind]*window{}})
+		rt.cpus = append(rt.cpus, &cpu{m: m, windows: map[windowKey]*window{}})
 	}
 	rt.tasks.init(rt)
 	rt.task = Task{Comm: "swapper/0"}
@@ -134,26 +135,37 @@ func (rt *Runtime) SetStats(on bool) { rt.stats = on }
 
 // window is a place in the arena that is given to one run after the other: a
 // context, a packet. Its size changes; it moves only when it has to grow.
+//
+// Windows of one kind with different levels exist at the same time: callbacks nest.
 type window struct {
 	r   *vm.Region
 	cap uint64
 }
 
+type windowKey struct {
+	kind  vm.RegionKind
+	level int
+}
+
 // windowAt returns the window of a kind with exactly size bytes, zeroed. Its
 // permissions are perm throughout.
 func (rt *Runtime) windowAt(c *cpu, kind vm.RegionKind, size uint64, perm vm.Perm) (*vm.Region, error) {
-	w := c.windows[kind]
+	return rt.nestedWindow(c, windowKey{kind, 0}, size, perm)
+}
+
+func (rt *Runtime) nestedWindow(c *cpu, key windowKey, size uint64, perm vm.Perm) (*vm.Region, error) {
+	w := c.windows[key]
 	if w == nil || w.cap < size {
 		n := max(size, 256)
 		if w != nil {
 			n = max(n, 2*w.cap)
 		}
-		r, err := rt.mem.Alloc(vm.Spec{Kind: kind, Size: n})
+		r, err := rt.mem.Alloc(vm.Spec{Kind: key.kind, Size: n})
 		if err != nil {
 			return nil, allocErr(err)
 		}
 		w = &window{r, n}
-		c.windows[kind] = w
+		c.windows[key] = w
 	}
 	rt.mem.Protect(w.r.Base, w.cap, vm.PermNone)
 	if perm != vm.PermNone {
