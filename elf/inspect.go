@@ -7,6 +7,7 @@ import (
 
 	"bpfvm/isa"
 	"bpfvm/spec"
+	"bpfvm/types"
 
 	"github.com/cilium/ebpf/btf"
 )
@@ -326,7 +327,10 @@ func (l *loader) typeName(id uint32) string {
 	if err != nil {
 		return ""
 	}
-	return typeText(t)
+	if ds, ok := t.(*btf.Datasec); ok {
+		return ds.Name
+	}
+	return types.Declare(t, "")
 }
 
 func describeProgram(p *spec.ProgramSpec) ProgramInfo {
