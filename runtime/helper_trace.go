@@ -84,7 +84,7 @@ func snprintf(e *Env, str, size, format, args, dataLen uint64) (uint64, error) {
 	if err != nil || errno != 0 {
 		return errno.Ret(), err
 	}
-	f, err := e.cString(format)
+	f, err := e.cString(format, maxString)
 	if err != nil {
 		return 0, err
 	}
@@ -98,19 +98,24 @@ func snprintf(e *Env, str, size, format, args, dataLen uint64) (uint64, error) {
 	return uint64(n + 1), nil
 }
 
-// cString returns the bytes from an address up to and with the NUL.
-func (e *Env) cString(addr uint64) ([]byte, error) {
+// maxString bounds strings that end at a NUL. The kernel has no bound but the size
+// of the map that holds them.
+const maxString = 64 << 10
+
+// cString returns at most limit bytes from an address, up to and with the NUL.
+func (e *Env) cString(addr uint64, limit int) ([]byte, error) {
 	var s []byte
-	for {
+	for len(s) < limit {
 		b, err := e.read(addr+uint64(len(s)), 1)
 		if err != nil {
 			return nil, err
 		}
 		s = append(s, b[0])
 		if b[0] == 0 {
-			return s, nil
+			break
 		}
 	}
+	return s, nil
 }
 
 // strncmp is bpf_strncmp(s1, s1_sz, s2): strncmp with the size second; s2 is a
@@ -120,14 +125,17 @@ func strncmp(e *Env, s1, size, s2, _, _ uint64) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	b, err := e.cString(s2)
+	b, err := e.cString(s2, min(len(a), maxString))
 	if err != nil {
 		return 0, err
 	}
 	// Both end at their NUL or after size bytes.
-	if i := bytes.IndexByte(a, 0); i >= 0 {
-		a = a[:i]
+	return uint64(int64(bytes.Compare(untilNUL(a), untilNUL(b)))), nil
+}
+
+func untilNUL(b []byte) []byte {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		return b[:i]
 	}
-	b = b[:min(len(b)-1, int(uint32(size)))]
-	return uint64(int64(bytes.Compare(a, b))), nil
+	return b
 }

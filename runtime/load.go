@@ -43,7 +43,7 @@ func (rt *Runtime) LoadWith(cs *spec.CollectionSpec, o LoadOptions) (*Collection
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	l := &loader{
-		rt: rt, cs: cs, opts: o, broken: map[string]error{},
+		rt: rt, cs: cs, opts: o, broken: map[*spec.ProgramSpec]error{},
 		c: &Collection{rt: rt, spec: cs, maps: map[string]kmap{}, Skipped: map[string]error{}},
 	}
 	return l.run()
@@ -104,7 +104,7 @@ type loader struct {
 	cs     *spec.CollectionSpec
 	opts   LoadOptions
 	c      *Collection
-	broken map[string]error // programs, and the reason
+	broken map[*spec.ProgramSpec]error // what is wrong with a program
 }
 
 func (l *loader) run() (*Collection, error) {
@@ -115,7 +115,7 @@ func (l *loader) run() (*Collection, error) {
 	var errs []error
 	for _, p := range progs {
 		if err := l.checkProgram(p); err != nil {
-			l.broken[p.Name] = err
+			l.broken[p] = err
 		}
 	}
 	mapErrs := l.createMaps(progs)
@@ -125,9 +125,10 @@ func (l *loader) run() (*Collection, error) {
 		}
 	}
 	for _, p := range progs {
-		err := l.broken[p.Name]
+		err := l.broken[p]
 		if err == nil && l.opts.SkipBroken {
 			err = l.missingMaps(p, mapErrs)
+			l.broken[p] = err
 		}
 		switch {
 		case err == nil:
@@ -141,7 +142,7 @@ func (l *loader) run() (*Collection, error) {
 		return nil, joinErrors(errs)
 	}
 	for _, p := range progs {
-		if l.c.Skipped[p.Name] != nil {
+		if l.broken[p] != nil {
 			continue
 		}
 		prog, err := l.loadProgram(p)
@@ -199,7 +200,7 @@ func (l *loader) choose() ([]*spec.ProgramSpec, error) {
 func (l *loader) createMaps(progs []*spec.ProgramSpec) map[string]error {
 	used := map[string]bool{}
 	for _, p := range progs {
-		if l.broken[p.Name] != nil && l.opts.SkipBroken {
+		if l.broken[p] != nil && l.opts.SkipBroken {
 			continue
 		}
 		for _, ref := range p.Refs {

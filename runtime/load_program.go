@@ -89,6 +89,9 @@ func (l *loader) checkWide(p *spec.ProgramSpec, pc isa.PC, ins isa.Instruction) 
 	refuse := func(format string, args ...any) error {
 		return &ProgError{Prog: p.Name, PC: pc, Op: ins.Op, Msg: fmt.Sprintf(format, args...), Errno: spec.EINVAL}
 	}
+	if int(pc)+1 == len(p.Insns) {
+		return refuse("the second slot of this wide instruction is missing")
+	}
 	ref := p.RefAt(pc)
 	switch isa.Pseudo(ins.Src()) {
 	case isa.PseudoImm64:

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -274,7 +275,14 @@ func TestCiliumObjects(t *testing.T) {
 
 // Whatever instructions do to helpers, the runtime reports it and goes on.
 func FuzzHelpers(f *testing.F) {
-	f.Add(isa.Encode(isa.Program{{Op: isa.OpCall, Imm: 1}, {Op: isa.OpExit}}))
+	for hook := range byte(6) {
+		var seed []byte
+		for helper := range byte(40) {
+			seed = append(seed, helper, helper%8, 12, 20, 6, 30)
+		}
+		f.Add(append([]byte{hook}, seed[:180]...))
+		f.Add(append([]byte{hook}, seed[120:]...))
+	}
 	cs := &spec.CollectionSpec{License: "GPL", Maps: []*spec.MapSpec{
 		{Name: "hash", Type: spec.MapHash, KeySize: 4, ValueSize: 8, MaxEntries: 3},
 		{Name: "array", Type: spec.MapArray, KeySize: 4, ValueSize: 8, MaxEntries: 3},
@@ -354,4 +362,118 @@ func fuzzProgram(typ spec.ProgType, data []byte, cs *spec.CollectionSpec) (p isa
 		data = data[6:]
 	}
 	return append(p, isa.Instruction{Op: movImm}, isa.Instruction{Op: isa.OpExit}), refs
+}
+
+// Broken collections are errors, not panics.
+func TestBrokenSpecs(t *testing.T) {
+	wide := isa.Instruction{Op: isa.OpLdImm64}
+	mapRef := isa.Instruction{Op: isa.OpLdImm64, Regs: isa.MakeRegs(1, isa.Register(isa.PseudoMapFD))}
+	value := isa.Instruction{Op: isa.OpLdImm64, Regs: isa.MakeRegs(1, isa.Register(isa.PseudoMapValue))}
+	fn := isa.Instruction{Op: isa.OpLdImm64, Regs: isa.MakeRegs(1, isa.Register(isa.PseudoFunc)), Imm: 100}
+	exit := isa.Instruction{Op: isa.OpExit}
+	maps := []*spec.MapSpec{
+		{Name: "two", Type: spec.MapArray, KeySize: 4, ValueSize: 8, MaxEntries: 2},
+		{Name: "one", Type: spec.MapArray, KeySize: 4, ValueSize: 8, MaxEntries: 1},
+		{Name: "hash", Type: spec.MapHash, KeySize: 4, ValueSize: 8, MaxEntries: 1},
+	}
+	tests := []struct {
+		name  string
+		insns isa.Program
+		refs  []spec.Ref
+		want  string
+	}{
+		{"empty", nil, nil, "p: no instructions: EINVAL"},
+		{"half a wide instruction", isa.Program{wide}, nil, "the second slot of this wide instruction is missing"},
+		{"map without a name", isa.Program{mapRef, {}, exit}, nil, "the instruction refers to a map, but none is named"},
+		{"no such map", isa.Program{mapRef, {}, exit}, []spec.Ref{{Name: "x"}}, "map \"x\" does not exist"},
+		{"function outside", isa.Program{fn, {}, exit}, nil, "function at slot 101 is outside of the program"},
+		{"value of an array of two", isa.Program{value, {}, exit}, []spec.Ref{{Kind: spec.RefMapValue, Name: "two"}}, "only arrays of one element have an address"},
+		{"value of a hash", isa.Program{value, {}, exit}, []spec.Ref{{Kind: spec.RefMapValue, Name: "hash"}}, "only arrays of one element have an address"},
+		{"offset outside", isa.Program{value, {}, exit}, []spec.Ref{{Kind: spec.RefMapValue, Name: "one", Off: 8}}, "direct value offset of 8 in map \"one\" of 8 bytes is not allowed"},
+		{"kfunc", isa.Program{{Op: isa.OpCall, Regs: isa.MakeRegs(0, isa.Register(isa.PseudoKfuncCall))}, exit}, []spec.Ref{{Kind: spec.RefKfunc, Name: "bpf_iter_num_new"}}, "kfunc bpf_iter_num_new is not supported"},
+	}
+	for _, tt := range tests {
+		rt := newRuntime(t, runtime.Options{})
+		_, err := rt.Load(&spec.CollectionSpec{Maps: maps, Programs: []*spec.ProgramSpec{{Name: "p", Type: spec.ProgXDP, Insns: tt.insns, Refs: tt.refs}}})
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
+		}
+	}
+	contents := []spec.MapKV{
+		{Key: []byte{1}, Value: []byte{1}}, {Key: le32(5), Value: []byte{1}}, {Key: le32(0), Value: make([]byte, 9)}, {Key: le32(0), Map: "one"},
+	}
+	for _, kv := range contents {
+		rt := newRuntime(t, runtime.Options{})
+		m := *maps[0]
+		m.Contents = []spec.MapKV{kv}
+		if _, err := rt.Load(&spec.CollectionSpec{Maps: []*spec.MapSpec{&m}}); err == nil {
+			t.Errorf("initial element %+v was accepted", kv)
+		}
+	}
+	rt := newRuntime(t, runtime.Options{})
+	if _, err := rt.Load(&spec.CollectionSpec{Maps: []*spec.MapSpec{maps[0], maps[0]}}); !errors.Is(err, spec.EEXIST) {
+		t.Errorf("two maps of one name: %v", err)
+	}
+}
+
+// A weak kernel function that does not exist and a failed CO-RE relocation are
+// errors only where the code is reached.
+func TestPoisonedCalls(t *testing.T) {
+	jump := isa.Instruction{Op: isa.JumpOp(isa.ClassJMP, isa.CodeJeq, isa.SrcK), Regs: isa.MakeRegs(0, 0), Off: 2}
+	zero := isa.Instruction{Op: isa.ALUOp(isa.ClassALU64, isa.CodeMov, isa.SrcK)}
+	one := zero
+	one.Imm = 1
+	kfunc := isa.Instruction{Op: isa.OpCall, Regs: isa.MakeRegs(0, isa.Register(isa.PseudoKfuncCall))}
+	core := isa.Instruction{Op: isa.OpCall, Imm: 195896080}
+	exit := isa.Instruction{Op: isa.OpExit}
+	for i, first := range []isa.Instruction{zero, one} {
+		onEngines(t, runtime.Options{}, func(t *testing.T, rt *runtime.Runtime) {
+			c := load(t, rt, &spec.CollectionSpec{Programs: []*spec.ProgramSpec{{
+				Name: "p", Type: spec.ProgXDP, Insns: isa.Program{first, jump, kfunc, core, exit},
+				Refs: []spec.Ref{{PC: 2, Kind: spec.RefKfunc, Name: "bpf_gone", Weak: true}},
+			}}})
+			res, err := c.Programs()[0].Run(&runtime.XDP{Data: eth(64)})
+			if err != nil || (res.Trap != nil) != (i == 1) {
+				t.Errorf("%v, trap %v", err, res.Trap)
+			}
+			if i == 1 && !strings.Contains(res.Trap.Error(), "weak kernel function") {
+				t.Error(res.Trap)
+			}
+		})
+	}
+}
+
+// All methods may be called from many goroutines.
+func TestConcurrentUse(t *testing.T) {
+	rt := newRuntime(t, runtime.Options{Engine: interp.Fast, CPUs: 4})
+	c := load(t, rt, assemble(t, ".license \"GPL\"\n.map m type=hash key=4 value=8 max_entries=4\n.program p xdp\n"+
+		mapUpdate("m", 1, 1, 0)+"\n"+mapAdd("m", 1, 1)+"\n\tr0 = 2\n\texit\n"))
+	var wg sync.WaitGroup
+	for cpu := range 4 {
+		wg.Go(func() {
+			for range 200 {
+				if _, err := c.Program("p").Run(&runtime.XDP{Data: eth(60 + cpu), CPU: cpu}); err != nil {
+					t.Error(err)
+				}
+				for range runtime.All(c.Map("m")) {
+				}
+				_ = c.Map("m").Delete(le32(1))
+				rt.SetTask(runtime.Task{PID: uint32(cpu)})
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Task structures do not pile up.
+func TestManyTasks(t *testing.T) {
+	rt := newRuntime(t, runtime.Options{})
+	for pid := range uint32(3000) {
+		if rt.TaskAddr(pid+1) == 0 {
+			t.Fatal("no address")
+		}
+	}
+	if n := len(rt.Memory().Foreign.Segments()); n > 5000 {
+		t.Errorf("%d segments", n)
+	}
 }

@@ -46,8 +46,8 @@ type Record struct {
 }
 
 func newPerfEventArray(b mapBase) (kmap, error) {
-	if e := checkFDArray(b.spec); e != 0 {
-		return nil, e
+	if err := b.checkFDArray(); err != nil {
+		return nil, err
 	}
 	m := &PerfEventArray{mapBase: b}
 	m.bufs = make([]perfBuf, min(int64(b.spec.MaxEntries), int64(len(b.rt.cpus))))

@@ -19,25 +19,28 @@ type ProgArray struct {
 	owner *Program
 }
 
-// checkFDArray is fd_array_map_alloc_check.
-func checkFDArray(s *spec.MapSpec) spec.Errno {
+// checkFDArray is fd_array_map_alloc_check. The kernel has a pointer for each
+// place; they do not lie in the arena here, but count as if they did.
+func (b *mapBase) checkFDArray() error {
+	s := *b.spec
 	switch {
-	case s.ValueSize != 4, s.Flags&(spec.MapRdOnlyProg|spec.MapWrOnlyProg) != 0:
+	case s.ValueSize != 4, s.Flags&(spec.MapRdOnlyProg|spec.MapWrOnlyProg|spec.MapMmapable|spec.MapInnerMap) != 0:
 		return spec.EINVAL
 	case s.Type == spec.MapPerfEventArray:
-		cut := *s
-		cut.Flags &^= spec.MapPreserveElem
-		s = &cut
+		s.Flags &^= spec.MapPreserveElem
 	}
-	if s.Flags&(spec.MapMmapable|spec.MapInnerMap) != 0 {
-		return spec.EINVAL
+	if e := checkArray(&s, false); e != 0 {
+		return e
 	}
-	return checkArray(s, false)
+	if size := 8 * uint64(s.MaxEntries); size > b.rt.mem.Cap() {
+		return fmt.Errorf("%w: %d bytes of pointers are more than the whole arena", spec.ENOMEM, size)
+	}
+	return nil
 }
 
 func newProgArray(b mapBase) (kmap, error) {
-	if e := checkFDArray(b.spec); e != 0 {
-		return nil, e
+	if err := b.checkFDArray(); err != nil {
+		return nil, err
 	}
 	return &ProgArray{mapBase: b, progs: map[uint32]*Program{}}, nil
 }
