@@ -1,0 +1,18 @@
+//go:build !linux || !amd64
+
+package amd64
+
+import (
+	"errors"
+	"fmt"
+	goruntime "runtime"
+
+	"bpfvm/vm"
+)
+
+// Run says that machine code cannot run here.
+func (p *Program) Run(m *vm.Machine, ctx uint64) (vm.Exit, error) {
+	err := fmt.Errorf("jit: x86-64 machine code runs on linux/amd64 only, this is %s/%s: %w",
+		goruntime.GOOS, goruntime.GOARCH, errors.ErrUnsupported)
+	return vm.Exit{}, place(&vm.Trap{Kind: vm.TrapStopped, Msg: err.Error(), Cause: err}, p.source.code, 0, 0, 0)
+}
