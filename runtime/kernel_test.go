@@ -16,8 +16,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/perf"
-	"github.com/cilium/ebpf/ringbuf"
 
 	"bpfvm/elf"
 	"bpfvm/isa"
@@ -307,28 +305,6 @@ func kernelRuns(job *kernelJob, maps []*ebpf.Map, a *kernelAnswer) error {
 		a.Runs = append(a.Runs, run)
 	}
 	return nil
-}
-
-// recordReader returns a function that gives the next record, if there is one, for
-// maps that have records.
-func recordReader(m *ebpf.Map, typ spec.MapType) (func() ([]byte, bool), error) {
-	switch typ {
-	case spec.MapRingBuf:
-		r, err := ringbuf.NewReader(m)
-		return func() ([]byte, bool) {
-			r.SetDeadline(time.Now())
-			rec, err := r.Read()
-			return rec.RawSample, err == nil
-		}, err
-	case spec.MapPerfEventArray:
-		r, err := perf.NewReader(m, 64*4096)
-		return func() ([]byte, bool) {
-			r.SetDeadline(time.Now())
-			rec, err := r.Read()
-			return rec.RawSample, err == nil
-		}, err
-	}
-	return nil, nil
 }
 
 // assemble makes a collection of assembler text: see package isa.
