@@ -60,6 +60,9 @@ type callMeta struct {
 	memSize uint64
 	sizeMax uint64
 	subprog int
+	// key is the map key where it is known.
+	key      uint64
+	keyKnown bool
 }
 
 // checkHelperCall checks a call of a helper and what it leaves behind
@@ -306,7 +309,10 @@ func (env *env) checkArgUse(meta *callMeta, i int, kind spec.ArgKind, regno isa.
 		if err := needMap("key"); err != nil {
 			return err
 		}
-		return env.checkHelperMem(regno, int64(meta.m.KeySize), spec.Read, false, nil)
+		if err := env.checkHelperMem(regno, int64(meta.m.KeySize), spec.Read, false, nil); err != nil {
+			return err
+		}
+		return env.constKey(meta, r)
 	case spec.ArgMapValue, spec.ArgUninitMapValue, spec.ArgMapValueOrNull:
 		if kind == spec.ArgMapValueOrNull && r.isNull() {
 			return nil
@@ -344,6 +350,33 @@ func (env *env) checkArgUse(meta *callMeta, i int, kind spec.ArgKind, regno isa.
 		return env.checkConstStr(regno, r)
 	}
 	return nil
+}
+
+// constKey notes a key that is a known number on the stack: the element of an
+// array is then there for certain (get_constant_map_key).
+func (env *env) constKey(meta *callMeta, r *RegState) error {
+	if meta.m.Type != spec.MapArray && meta.m.Type != spec.MapPerCPUArray || r.Type != PtrToStack || !r.VarOff.IsConst() {
+		return nil
+	}
+	f := env.cur.Frames[r.Frame]
+	slot := -(int(r.Off) + int(int64(r.VarOff.Value))) - 1
+	s := &f.Stack[slot/regSize]
+	count := func(t SlotType) (n int) {
+		for i := slot % regSize; i >= 0 && s.Type[i] == t; i-- {
+			n++
+		}
+		return n
+	}
+	size := int(meta.m.KeySize)
+	if count(SlotZero) >= size {
+		meta.key, meta.keyKnown = 0, true
+		return nil
+	}
+	if !s.isSpilledScalar() || count(SlotSpill) != size || !s.Spilled.VarOff.IsConst() {
+		return nil
+	}
+	meta.key, meta.keyKnown = s.Spilled.VarOff.Value, true
+	return env.markSlotPrecise(int(r.Frame), slot/regSize)
 }
 
 // checkSizeArg checks the size argument and with it the memory before it
@@ -396,7 +429,7 @@ func (env *env) checkHelperMem(regno isa.Register, size int64, t spec.Access, ze
 		}
 		return env.checkRegion(regno, int(r.Off), n, int64(r.MemSize), zeroOK)
 	case base == PtrToStack:
-		return env.checkStackRange(regno, int64(r.Off), size, zeroOK, true, t == spec.Write, raw)
+		return env.checkStackRange(regno, int64(r.Off), size, zeroOK, t == spec.Write, raw)
 	case base == PtrToBuf, base == PtrToBTFID:
 		return notModelled("%v as memory for a helper", r.Type)
 	case base == PtrToCtx && env.prog.Type == spec.ProgSyscall:
@@ -495,7 +528,7 @@ func (env *env) helperResult(meta *callMeta, h *spec.HelperProto, id spec.Helper
 			return notModelled("result of %s", h.Name)
 		}
 		t := PtrToMapValue
-		if h.Ret == spec.RetMapValueOrNull {
+		if h.Ret == spec.RetMapValueOrNull && !(id == helperMapLookup && meta.keyKnown && meta.key < uint64(meta.m.MaxEntries)) {
 			t |= MaybeNull
 		}
 		pointer(t)

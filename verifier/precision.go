@@ -74,6 +74,14 @@ func (env *env) markPrecise(regno int) error {
 	return err
 }
 
+// markSlotPrecise does the same for a spilled scalar of a frame.
+func (env *env) markSlotPrecise(frame, spi int) error {
+	env.bt.reset(env.cur.curFrame())
+	env.bt.slots[frame] |= 1 << spi
+	_, err := env.walkBack(env.cur, true)
+	return err
+}
+
 // walkBack follows bt back from the end of s to the beginning (the body of
 // __mark_chain_precision). It returns whether it marked anything new.
 func (env *env) walkBack(s *State, skipFirst bool) (changed bool, err error) {

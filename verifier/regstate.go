@@ -161,18 +161,15 @@ func (r *RegState) clearID() {
 
 // notNull reports whether the pointer is certainly not NULL (reg_not_null).
 func (r *RegState) notNull() bool {
-	if r.Type.maybeNull() {
-		return false
+	if r.Type.maybeNull() || r.SMin <= -maxVarOff || r.SMax >= maxVarOff {
+		return false // an offset that large could lead around to zero
 	}
 	switch r.Type.base() {
-	case PtrToSocket, PtrToTCPSock, PtrToMapValue, PtrToMapKey, PtrToSockCommon:
+	case PtrToSocket, PtrToTCPSock, PtrToXDPSock, PtrToBuf, PtrToMapValue, PtrToMapKey, PtrToSockCommon,
+		PtrToMem, ConstPtrToMap:
 		return true
 	case PtrToBTFID:
 		return r.Type&Trusted != 0
-	case PtrToMem:
-		return r.Type&Untrusted == 0
-	case ConstPtrToMap:
-		return true
 	}
 	return false
 }

@@ -196,7 +196,7 @@ func (env *env) loadStack(regno isa.Register, off, size int, dst int) error {
 			r.VarOff, off, size)
 	}
 	lo, hi := int(r.SMin)+off, int(r.SMax)+off+size
-	if err := env.checkStackRange(regno, int64(off), int64(size), false, false, false, nil); err != nil {
+	if err := env.checkStackRange(regno, int64(off), int64(size), false, false, nil); err != nil {
 		return err
 	}
 	env.fillFromBytes(f, lo, hi, dst)
@@ -300,11 +300,11 @@ func (env *env) loadStackFixed(f *FuncState, off, size int, dst int) error {
 // CAP_PERFMON, as every program here, may read them (env->allow_uninit_stack).
 func (env *env) checkBytesReadable(*StackSlot, int, int, int) error { return nil }
 
-// checkStackRange checks memory on the stack that a helper or a load at a
-// variable offset uses (check_stack_range_initialized). With raw set the helper
+// checkStackRange checks memory on the stack that a helper uses, or a load at a
+// variable offset (check_stack_range_initialized). With raw set the helper
 // overwrites the memory and its content does not matter; the caller then stores
 // it byte by byte.
-func (env *env) checkStackRange(regno isa.Register, off, size int64, zeroOK, helper, write bool, raw *rawMem) error {
+func (env *env) checkStackRange(regno isa.Register, off, size int64, zeroOK, write bool, raw *rawMem) error {
 	r := env.reg(regno)
 	f := env.cur.Frames[r.Frame]
 	if size == 0 && !zeroOK {
@@ -333,19 +333,14 @@ func (env *env) checkStackRange(regno isa.Register, off, size int64, zeroOK, hel
 		slot := int(-i - 1)
 		s := &f.Stack[slot/regSize]
 		t := &s.Type[slot%regSize]
-		// The helper may write it as well, so nothing of it stays known.
+		// Of what a helper writes nothing stays known.
 		switch {
-		case *t == SlotMisc:
+		case !write || *t == SlotMisc:
 		case *t == SlotZero || *t == SlotInvalid:
-			if helper {
-				*t = SlotMisc
-			}
+			*t = SlotMisc
 		case s.isSpilled():
-			if helper {
-				s.Spilled.setUnknown()
-				s.Spilled.ID = 0
-				s.scrub()
-			}
+			s.Spilled.setUnknown()
+			s.scrub()
 		}
 		env.markStackRead(f.FrameNo, slot/regSize)
 	}
