@@ -44,6 +44,7 @@ const (
 // only what stands above its line.
 var Layers = []Layer{
 	{Package: "isa"},
+	{Package: "isa/isatest", Imports: []string{"isa"}}, // for the tests of other packages
 	{Package: "cfg", Imports: []string{"isa"}},
 	{Package: "spec", Imports: []string{"isa"}},
 	{Package: "types", Imports: []string{"isa", "spec"}, External: []string{btf}},
@@ -58,7 +59,7 @@ var Layers = []Layer{
 	{Package: "jit", Imports: []string{"isa", "spec", "vm", "jit/amd64"}, Unsafe: true, System: true},
 	{Package: "runtime", Imports: []string{"isa", "cfg", "spec", "types", "vm", "vm/layout", "verifier", "interp", "jit"},
 		External: []string{btf}, System: true},
-	{Package: "scenario", Imports: []string{"isa", "spec", "types", "vm", "elf", "runtime"}, External: []string{pcap}, System: true},
+	{Package: "scenario", Imports: []string{"isa", "spec", "types", "vm", "elf", "runtime"}, External: []string{btf, pcap}, System: true},
 	{Package: "trace", Imports: []string{"isa", "spec", "types", "vm", "runtime", "scenario"}, System: true},
 	{Package: "kernel", Imports: []string{"isa", "spec", "types"}, External: []string{cilium, sys}, Unsafe: true, System: true},
 	{Package: "debug", Imports: []string{"isa", "cfg", "spec", "types", "vm", "elf", "verifier", "interp", "runtime", "scenario", "trace"}, System: true},
