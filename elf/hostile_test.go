@@ -162,7 +162,7 @@ func TestBombs(t *testing.T) {
 			var progs isa.Program
 			sec = len(o.secs)
 			var relocs []outReloc
-			for i := 0; i < 4000; i++ {
+			for i := range 4000 {
 				o.fn(fmt.Sprint("p", i), sec, len(progs), 2)
 				relocs = append(relocs, outReloc{uint64(len(progs)) * 8, Reloc64_32, o.byName["long"]})
 				progs = append(progs, isa.Instruction{Op: isa.OpCall, Regs: isa.MakeRegs(0, 1), Imm: -1}, exit)

@@ -410,11 +410,12 @@ func (p Page) String() string {
 			}
 		}
 		for _, row := range append([][]string{t.Head}, t.Rows...) {
-			line := " "
+			var line strings.Builder
+			line.WriteString(" ")
 			for i, cell := range row {
-				line += fmt.Sprintf(" %-*s", width[i], cell)
+				line.WriteString(fmt.Sprintf(" %-*s", width[i], cell))
 			}
-			b.WriteString(strings.TrimRight(line, " ") + "\n")
+			b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 		}
 	}
 	if len(p.See) > 0 {
