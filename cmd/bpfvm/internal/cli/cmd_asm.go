@@ -86,6 +86,9 @@ func (a *app) asm(path string, f asmFlags) error {
 	if err != nil {
 		return err
 	}
+	if len(u.Sections)+len(u.Maps)+len(u.Data) == 0 {
+		return inputErr("%s: there is nothing to assemble", display(path))
+	}
 	doc := describeUnit(display(path), u)
 	switch {
 	case f.raw:

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"bpfvm/isa"
@@ -103,12 +104,17 @@ func (a *app) disasm(arg string, f disasmFlags) error {
 	first := true
 	err := a.eachObject(t.path, &doc.Refused, func(o *object) error {
 		var listings []listing
-		if f.elf {
+		switch {
+		case f.elf:
 			if t.prog != "" {
 				return usageErr("--elf shows whole sections; leave out %q", ":"+t.prog)
 			}
 			listings = elfListings(o)
-		} else {
+		default:
+			if l, ok := functionListing(o, t.prog, f.labels); ok {
+				listings = []listing{l}
+				break
+			}
 			progs, err := o.programs(t.prog)
 			if err != nil {
 				return err
@@ -139,7 +145,7 @@ func (a *app) disasm(arg string, f disasmFlags) error {
 	if !f.source && !isDir(t.path) {
 		a.next = "bpfvm disasm " + display(arg) + " -S"
 	} else if !isDir(t.path) {
-		a.next = "bpfvm run " + display(arg) + " --help"
+		a.next = "bpfvm run " + display(t.path) + " --help"
 	}
 	return nil
 }
@@ -149,7 +155,6 @@ type listing struct {
 	disasmProg
 	// head are the directives that come before the first instruction.
 	head []string
-	data []string // names of data sections that the code refers to
 	maps []string
 }
 
@@ -180,6 +185,44 @@ func linkedListing(o *object, p *spec.ProgramSpec, labels bool) listing {
 		l.Insns = append(l.Insns, in)
 	}
 	return l
+}
+
+// functionListing lists a subprogram, as it stands in the first program that has
+// it. It returns false for names of programs.
+func functionListing(o *object, name string, labels bool) (listing, bool) {
+	if name == "" || o.coll.Program(name) != nil {
+		return listing{}, false
+	}
+	for _, p := range o.coll.Programs {
+		for i, fn := range p.Funcs {
+			if fn.Name != name {
+				continue
+			}
+			end := isa.PC(len(p.Insns))
+			if i+1 < len(p.Funcs) {
+				end = p.Funcs[i+1].PC
+			}
+			l := linkedListing(o, p, labels)
+			l.maps = nil
+			l.Insns = slices.DeleteFunc(l.Insns, func(in disasmInsn) bool { return in.pc < fn.PC || in.pc >= end })
+			l.head = []string{fmt.Sprintf("; in program %s, section %s", p.Name, p.Section), ".func " + word(name) + " static"}
+			return l, true
+		}
+	}
+	return listing{}, false
+}
+
+// functionNames lists the subprograms of all programs.
+func (o *object) functionNames() []string {
+	var names []string
+	for _, p := range o.coll.Programs {
+		for _, fn := range p.Funcs[min(1, len(p.Funcs)):] {
+			if !slices.Contains(names, fn.Name) {
+				names = append(names, fn.Name)
+			}
+		}
+	}
+	return names
 }
 
 // linkedPrinter knows the names in a linked program.
@@ -290,6 +333,10 @@ func (a *app) writeInsns(l listing, f disasmFlags) {
 			}
 		}
 	}
+	bytesWidth := 0
+	for _, in := range l.Insns {
+		bytesWidth = max(bytesWidth, len(in.Bytes))
+	}
 	for i, in := range l.Insns {
 		if in.Func != "" && (i > 0 || l.head == nil || f.elf) {
 			if i > 0 {
@@ -305,10 +352,7 @@ func (a *app) writeInsns(l listing, f disasmFlags) {
 		}
 		line := fmt.Sprintf("%*d: ", digits+1, in.Slot)
 		if f.opcodes {
-			line += fmt.Sprintf("%s ", s.dim(in.Bytes))
-			if len(in.Bytes) < 24 {
-				line += strings.Repeat(" ", 24)
-			}
+			line += s.dim(in.Bytes) + strings.Repeat(" ", bytesWidth-len(in.Bytes)+2)
 		}
 		line += in.Text
 		if in.Reloc != "" {

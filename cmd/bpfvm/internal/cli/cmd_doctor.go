@@ -162,11 +162,12 @@ func checkPrivilege() check {
 }
 
 func checkBTF() check {
-	const path = "/sys/kernel/btf/vmlinux"
+	const path = hostBTF
 	c := check{Name: "kernel BTF", State: stateNo, Found: "none",
 		Means: "CO-RE uses the built-in types of Linux " + targetKernel}
 	if st, err := os.Stat(path); err == nil {
 		c.State = stateYes
+		c.Means = "CO-RE uses the built-in types of Linux " + targetKernel + "; --btf host takes these"
 		c.Found = fmt.Sprintf("%s, %.1f MiB", path, float64(st.Size())/(1<<20))
 	}
 	return c

@@ -96,12 +96,25 @@ func (a *app) writeOverview() {
 	fmt.Fprint(w, wrap("FILE is an object file made by clang or gcc, assembly text (.s), a directory "+
 		"(inspect, disasm) or - for standard input. PROG is a program of it and may be left out "+
 		"where there is only one.", helpWidth, ""))
-	fmt.Fprintf(w, "\n%s\n", s.head("flags of every verb"))
-	a.writeFlags(w, findGlobals(a))
+	fmt.Fprintf(w, "\nEvery verb knows %s.\n", globalNames())
 	a.next = "bpfvm help run"
 }
 
-func findGlobals(*app) *pflag.FlagSet {
+// globalNames lists the flags of every verb in short.
+func globalNames() string {
+	var names []string
+	globals().VisitAll(func(f *pflag.Flag) {
+		if f.Shorthand != "" {
+			names = append(names, "-"+f.Shorthand)
+		} else {
+			names = append(names, "--"+f.Name)
+		}
+	})
+	return strings.Join(names, " ")
+}
+
+// globals are the flags of every verb.
+func globals() *pflag.FlagSet {
 	fs := pflag.NewFlagSet("global", pflag.ContinueOnError)
 	new(globalFlags).register(fs)
 	return fs
@@ -165,10 +178,16 @@ func (a *app) writeHelp(c *cobra.Command, e *command) {
 	fmt.Fprintf(w, "%s - %s\n\n", s.head("bpfvm "+e.name), e.short)
 	fmt.Fprintf(w, "  bpfvm %s\n\n", strings.TrimSpace(e.name+" "+e.args+" [flags]"))
 	fmt.Fprint(w, wrap(e.long, helpWidth, ""))
-	if e.name != "help" || c.LocalNonPersistentFlags().HasFlags() {
+	if c.LocalNonPersistentFlags().HasFlags() {
 		fmt.Fprintf(w, "\n%s\n", s.head("flags"))
 		a.writeFlags(w, c.LocalNonPersistentFlags())
-		fmt.Fprintln(w, s.dim("  and those of every verb: bpfvm help"))
+		if e.name != "help" {
+			fmt.Fprintln(w, s.dim("  and those of every verb: bpfvm help help"))
+		}
+	}
+	if e.name == "help" {
+		fmt.Fprintf(w, "\n%s\n", s.head("flags of every verb"))
+		a.writeFlags(w, globals())
 	}
 	fmt.Fprintf(w, "\n%s\n", s.head("examples"))
 	for _, x := range e.examples {

@@ -53,6 +53,8 @@ func setupInspect(a *app, c *cobra.Command) func([]string) error {
 	fs.BoolVar(&f.lines, "lines", false, "the source lines of each program")
 	fs.StringVar(&f.hexdump, "hexdump", "", "the bytes of the section `SEC`")
 	a.completeProgram(c)
+	a.completeFromObject(c, "btf", "", (*object).typeNames)
+	a.completeFromObject(c, "hexdump", "", (*object).sectionNames)
 	return func(args []string) error { return a.inspect(args[0], f) }
 }
 
@@ -135,11 +137,16 @@ func (a *app) writeObjectLine(w io.Writer, o objectEntry) {
 	if license == "" {
 		license = "none"
 	}
-	fmt.Fprintf(w, "%s  license %s", s.head(o.Object), printable(license))
+	facts := []string{fmt.Sprintf("%d bytes", o.Size), "license " + printable(license)}
 	if o.VersionCode != 0 {
-		fmt.Fprintf(w, "  version %s", o.Kernel)
+		facts = append(facts, "version "+o.Kernel)
 	}
-	fmt.Fprintf(w, "  BTF %s  line info %s  %d bytes\n", yesNo(o.BTF), yesNo(o.LineInfo), o.Size)
+	facts = append(facts, "BTF "+yesNo(o.BTF), "line info "+yesNo(o.LineInfo))
+	if a.flags.plain {
+		fmt.Fprintf(w, "object %s\n  %s\n", o.Object, strings.Join(facts, "\n  "))
+		return
+	}
+	fmt.Fprintf(w, "%s\n%s\n", s.head(o.Object), strings.Join(facts, "  "))
 }
 
 func yesNo(b bool) string {
@@ -209,7 +216,7 @@ func (a *app) writeMaps(w io.Writer, d inspectDoc) {
 	t := newTable("MAP", "TYPE", "KEY", "VALUE", ">MAX", "FLAGS")
 	t.paint(0, a.style.name)
 	for _, m := range d.Maps {
-		t.add(m.Name, m.Type, sized(m.KeyType, m.KeySize), sized(m.ValueType, m.ValueSize), m.MaxEntries, strings.Join(m.FlagNames, " "))
+		t.add(m.Name, m.Type, sized(m.KeyType, m.KeySize), sized(m.ValueType, m.ValueSize), m.MaxEntries, strings.Replace(strings.Join(m.FlagNames, " "), "rdonly_prog frozen", "read-only", 1))
 	}
 	t.write(w, a, "")
 }
@@ -289,11 +296,7 @@ func (a *app) writeLines(w io.Writer, d inspectDoc) {
 func (a *app) writeHexdump(o *object, name string) error {
 	sec := o.file.Section(name)
 	if sec == nil {
-		var names []string
-		for _, s := range o.file.Sections {
-			names = append(names, s.Name)
-		}
-		return inputErr("%s: no section %q%s", o.path, name, didYouMean(name, names))
+		return inputErr("%s: no section %q%s", display(o.path), name, didYouMean(name, o.sectionNames()))
 	}
 	hexdump(a.out, sec.Data(), 0)
 	return nil

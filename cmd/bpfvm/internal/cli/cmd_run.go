@@ -14,7 +14,7 @@ import (
 
 func cmdRun() *command {
 	return &command{
-		name: "run", args: "FILE[:PROG]", short: "run programs on packets, events or a context, and show what they did",
+		name: "run", args: "FILE[:PROG]", short: "run programs on packets or events and show what they did",
 		long: "Loads the object into a small kernel of its own (no root, nothing of this machine is " +
 			"touched), lets the events happen and shows each program's result, the packets it changed, " +
 			"the maps before and after, and what it printed or sent.\n\n" +

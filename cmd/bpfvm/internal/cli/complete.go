@@ -25,6 +25,11 @@ func (a *app) completeProgram(c *cobra.Command) {
 		for _, p := range o.coll.Programs {
 			out = append(out, cobra.CompletionWithDesc(path+":"+p.Name, p.Section))
 		}
+		if c.Name() == "disasm" {
+			for _, name := range o.functionNames() {
+				out = append(out, cobra.CompletionWithDesc(path+":"+name, "subprogram"))
+			}
+		}
 		return out, cobra.ShellCompDirectiveNoFileComp
 	}
 }
@@ -77,6 +82,22 @@ func (o *object) mapNames() []string {
 		names = append(names, m.Name)
 	}
 	return names
+}
+
+func (o *object) sectionNames() []string {
+	var names []string
+	for _, s := range o.file.Sections[1:] {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func (o *object) typeNames() []string {
+	s, err := o.objectTypes()
+	if err != nil {
+		return nil
+	}
+	return typeNames(s)
 }
 
 func completeEngine(c *cobra.Command) {

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"strings"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -51,9 +49,4 @@ func (a *app) jsonWanted() bool { return a.flags.json || a.flags.pretty }
 func (a *app) completeGlobals(root *cobra.Command) {
 	mustComplete(root, "color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
 	mustComplete(root, "kernel", cobra.FixedCompletions([]string{targetKernel}, cobra.ShellCompDirectiveNoFileComp))
-}
-
-// splitWords cuts a comma-separated flag value.
-func splitWords(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
 }

@@ -36,12 +36,3 @@ func (a *app) writeJSON(doc any) {
 		panic(fmt.Sprintf("encode %T: %v", doc, err))
 	}
 }
-
-// hexNum is a number that JSON shows as a string, because readers of JSON lose bits
-// beyond 2^53.
-type hexNum uint64
-
-func (h hexNum) String() string { return fmt.Sprintf("%#x", uint64(h)) }
-
-// MarshalText gives the "0x..." form.
-func (h hexNum) MarshalText() ([]byte, error) { return []byte(h.String()), nil }

@@ -315,7 +315,6 @@ type lineExpect struct {
 	pos    scenario.Pos
 	text   string
 	index  int
-	prog   string // empty: any
 	r0     string
 	ret    string // empty: not said
 	packet string // "packet unchanged", or empty

@@ -1,7 +1,5 @@
 package cli
 
-import "strings"
-
 // style colours words by what they mean. Colour never carries meaning alone: a
 // mark or a word always says the same. The palette is blue, orange (yellow) and
 // bold, which also differ for colour-blind eyes. The zero style is plain text.
@@ -69,12 +67,4 @@ func (s style) ellipsis() string {
 		return "..."
 	}
 	return "…"
-}
-
-// rule is a thin line of n columns.
-func (s style) rule(n int) string {
-	if s.ascii {
-		return strings.Repeat("-", n)
-	}
-	return strings.Repeat("─", n)
 }
