@@ -86,6 +86,19 @@ func (b *Bounds) update() {
 	b.SMax = min(b.SMax, int64(v.Value|v.Mask&(1<<63-1)))
 	b.UMin = max(b.UMin, v.Value)
 	b.UMax = min(b.UMax, v.Value|v.Mask)
+	if v.Mask == 0 || v.Mask == math.MaxUint64 || b.UMin > b.UMax {
+		return
+	}
+	// Of the numbers that fit the bits, perhaps only one lies in the interval.
+	next := v.next(b.UMin)
+	switch fits := v.Contains(b.UMin); {
+	case fits && (next > b.UMax || next == b.UMin):
+		*b = constBounds(b.UMin)
+	case !fits && next == v.Value|v.Mask:
+		*b = constBounds(next)
+	case !fits && next <= b.UMax && v.next(next) > b.UMax:
+		*b = constBounds(next)
+	}
 }
 
 func (b *Bounds) update32() {

@@ -263,7 +263,7 @@ func (env *env) loadStackFixed(f *FuncState, off, size int, dst int) error {
 		return nil
 	}
 	d := env.reg(isa.Register(dst))
-	if size <= spillSize && off%spillSize == 0 {
+	if size <= spillSize && off%regSize == 0 {
 		// The low bytes of the spill (bpf_stack_narrow_access_ok, little endian).
 		*d = s.Spilled
 		if regWidth(&s.Spilled) > 8*size {

@@ -127,6 +127,27 @@ func (a Tnum) union(b Tnum) Tnum {
 	return Tnum{a.Value & b.Value &^ mu, mu}
 }
 
+// next returns the least number of a above z, or a's greatest where there is none
+// (tnum_step).
+func (a Tnum) next(z uint64) uint64 {
+	top := a.Value | a.Mask
+	if z >= top {
+		return top
+	}
+	if z < a.Value {
+		return a.Value
+	}
+	// The result is z down to some bit, which is 0 in z and becomes 1, and least
+	// below it. Above that bit z must fit.
+	wrong := (z ^ a.Value) &^ a.Mask
+	can := ^z & top
+	if n := bits.Len64(wrong); n > 0 {
+		can &^= 1<<(n-1) - 1
+	}
+	bit := can & -can
+	return z&^(bit<<1-1) | bit | a.Value&(bit-1)
+}
+
 // cast keeps the low bytes and clears the others.
 func (a Tnum) cast(bytes int) Tnum {
 	if bytes >= 8 {
