@@ -170,6 +170,23 @@ func helperCases() []helperCase {
 		probeCall("bpf_probe_read_kernel", 328, 8, "0xffff000000000000 ll"), probeCall("bpf_probe_read_user_str", 336, 0, "8"),
 	), filled(400))
 
+	percpu := func(m string, k, cpu int) string {
+		l := fmt.Sprintf("%d_%d", k&0xff, cpu&0xff)
+		return key(m, k) + fmt.Sprintf("\tr3 = %d\n\tcall bpf_map_lookup_percpu_elem\n\tif r0 == 0 goto no_%s\n\tr0 = *(u64 *)(r0 +0)\n\tgoto ok_%s\nno_%s:\n\tr0 = -1\nok_%s:", cpu, l, l, l, l)
+	}
+	for _, typ := range []string{"percpu_hash", "percpu_array"} {
+		steps := []string{mapUpdate("m", 1, 10, 0)}
+		for _, c := range [][2]int{{1, 0}, {1, 1}, {1, 1000}, {1, -1}, {9, 0}, {2, 0}} {
+			steps = append(steps, percpu("m", c[0], c[1]))
+		}
+		add("lookup_percpu_"+typ, syscallProg(fmt.Sprintf(".map m type=%s key=4 value=8 max_entries=4", typ), steps...), make([]byte, 8*len(steps)))
+	}
+
+	vprintk := func(f string, n int) string {
+		return fmt.Sprintf("\tr1 = 5\n\t*(u64 *)(r10 -16) = r1\n\t*(u64 *)(r10 -8) = r1\n\tr1 = data[%s]\n\tr2 = 6\n\tr3 = r10\n\tr3 += -16\n\tr4 = %d\n\tcall bpf_trace_vprintk", f, n)
+	}
+	add("trace_vprintk", syscallProg(".rodata f \"%d %d\"\n.rodata g \"%d %q\"", vprintk("f", 16), vprintk("f", 8), vprintk("f", 0), vprintk("f", 12), vprintk("g", 16)), make([]byte, 40))
+
 	add("time_and_cpu", syscallProg("",
 		"\tcall bpf_get_smp_processor_id", "\tcall bpf_get_numa_node_id",
 		"\tcall bpf_ktime_get_ns\n\tr8 = r0\n\tcall bpf_ktime_get_boot_ns\n\tr1 = r0\n\tr0 = 1\n\tif r1 >= r8 goto ok1\n\tr0 = 0\nok1:",
@@ -282,6 +299,11 @@ func addPacketCases(add func(name, src string, in ...[]byte)) {
 		zeroed[40], zeroed[41] = 0, 0
 		add(typ+"_csum_replace", packetProg(typ, "", steps...), eth(64), zeroed)
 	}
+	add("skb_pull_data", packetProg("tc", "", call("bpf_skb_pull_data", 0), call("bpf_skb_pull_data", 60), call("bpf_skb_pull_data", 64), call("bpf_skb_pull_data", 65), call("bpf_skb_pull_data", 1<<20)), eth(64))
+	redirect := func(flags int) string { return fmt.Sprintf("\tr1 = 1\n\tr2 = %d\n\tcall bpf_redirect", flags) }
+	add("redirect_xdp", packetProg("xdp", "", redirect(0), redirect(1), redirect(8)), eth(64))
+	add("redirect_tc", packetProg("tc", "", redirect(0), redirect(1), redirect(2), redirect(8)), eth(64))
+	add("skb_relative", packetProg("tc", "", relativeCall(0, 0), loaded, relativeCall(0, 1), loaded, relativeCall(45, 1), relativeCall(0, 2), relativeCall(0x10000, 0), loaded, relativeCall(-14, 1)), eth(64))
 	// The stale pointer of a hash element is in helperCases; tail calls fall
 	// through when nothing is there.
 	add("tail_call_empty", packetProg("xdp", ".map jmp type=prog_array key=4 value=4 max_entries=2",
@@ -301,4 +323,8 @@ func csumCall(helper string, c [4]int) string {
 
 func perfCall(ctx string, flags int64, size int) string {
 	return fmt.Sprintf("\tr1 = 0\n\t*(u64 *)(r10 -24) = r1\n\t*(u64 *)(r10 -16) = r1\n\tr1 = %s\n\tr2 = map[ev]\n\tr3 = %#x ll\n\tr4 = r10\n\tr4 += -24\n\tr5 = %d\n\tcall bpf_perf_event_output", ctx, uint64(flags), size)
+}
+
+func relativeCall(off, start int) string {
+	return fmt.Sprintf("\tr1 = 0x1122334455667788 ll\n\t*(u64 *)(r10 -24) = r1\n\tr1 = r6\n\tr2 = %d\n\tr3 = r10\n\tr3 += -24\n\tr4 = 8\n\tr5 = %d\n\tcall bpf_skb_load_bytes_relative", off, start)
 }
