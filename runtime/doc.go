@@ -38,6 +38,26 @@
 // verified program can do, a bad pointer or a map of the wrong type, ends the run
 // with a trap that names the helper and the argument's place.
 //
+// # Where it differs from Linux
+//
+//   - Hash maps are not seeded at random: keys come in the order that the kernel
+//     has with BPF_F_ZERO_SEED. Elements are allocated when they are needed, so a
+//     map that the kernel refuses for lack of memory may be created here, and an
+//     update may give ENOMEM where the arena is full.
+//   - User space is there already: perf event arrays have an open event for each
+//     CPU, and records are read after each run (Options.KeepRecords).
+//   - Socket buffers lie in one piece, carry no checksum of the network card, and
+//     have no socket, device or route behind them.
+//   - %p prints the address, not a hash of it; symbols print as addresses.
+//   - run_time_ns counts one nanosecond for each instruction.
+//   - The arena plays the kernel's memory: bpf_probe_read_kernel reads the
+//     program's own stack and maps.
+//
+// # Stepping
+//
+// [Program.Begin] prepares a run that a debugger drives; [Session.End] collects its
+// result.
+//
 // # Determinism
 //
 // The same calls give the same results, byte for byte, on every host: no host

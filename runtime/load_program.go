@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -69,6 +70,7 @@ func (l *loader) checkHelper(p *spec.ProgramSpec, pc isa.PC, ins isa.Instruction
 		return &ProgError{Prog: p.Name, PC: pc, Op: ins.Op, Msg: fmt.Sprintf(format, args...), Errno: spec.EINVAL}
 	}
 	proto := spec.HelperByID(id)
+	license := cmp.Or(p.License, l.cs.License)
 	switch {
 	case id == poisonCore || id == poisonKfunc:
 		return nil
@@ -76,8 +78,8 @@ func (l *loader) checkHelper(p *spec.ProgramSpec, pc isa.PC, ins isa.Instruction
 		return refuse("invalid func unknown#%d", id)
 	case !spec.HelperAllowed(p.Type, id):
 		return refuse("program of this type cannot use helper %s#%d", proto.Name, id)
-	case proto.GPLOnly && !spec.GPLCompatible(p.License):
-		return refuse("cannot call GPL-restricted function from non-GPL compatible program (%s, license %q)", proto.Name, p.License)
+	case proto.GPLOnly && !spec.GPLCompatible(license):
+		return refuse("cannot call GPL-restricted function from non-GPL compatible program (%s, license %q)", proto.Name, license)
 	case l.rt.helper(p.Type, id) == nil:
 		return &UnsupportedError{What: "helper", Name: fmt.Sprintf("%s#%d", proto.Name, id), Prog: p.Name, PC: pc, Op: ins.Op}
 	}

@@ -411,6 +411,11 @@ func TestBrokenSpecs(t *testing.T) {
 		}
 	}
 	rt := newRuntime(t, runtime.Options{})
+	if _, err := rt.Load(&spec.CollectionSpec{License: "GPL", Programs: []*spec.ProgramSpec{{
+		Name: "p", Type: spec.ProgKprobe, Insns: isa.Program{{Op: isa.OpCall, Imm: 35}, exit},
+	}}}); err != nil {
+		t.Errorf("license of the collection: %v", err)
+	}
 	if _, err := rt.Load(&spec.CollectionSpec{Maps: []*spec.MapSpec{maps[0], maps[0]}}); !errors.Is(err, spec.EEXIST) {
 		t.Errorf("two maps of one name: %v", err)
 	}
