@@ -449,15 +449,20 @@ func (env *env) checkBranch(ins isa.Instruction) error {
 			}
 		}
 		if pred == alwaysTaken {
+			env.aux[env.insnIdx].taken = true
 			if env.log.wantInsns() {
 				env.printInsnState()
 			}
 			env.insnIdx += int(ins.Off)
-		} else if env.log.wantInsns() {
-			env.printInsnState()
+		} else {
+			env.aux[env.insnIdx].fell = true
+			if env.log.wantInsns() {
+				env.printInsnState()
+			}
 		}
 		return nil
 	}
+	env.aux[env.insnIdx].taken, env.aux[env.insnIdx].fell = true, true
 	var linked []linkedReg
 	if bySrc && s.Type == Scalar && s.ID != 0 {
 		linked = collectLinked(env.cur, s.ID, linked)

@@ -122,6 +122,7 @@ func (env *env) access(regno isa.Register, off, size int, t spec.Access, value i
 		return err
 	}
 	off += int(r.Off)
+	env.noteAccess(r, off, size)
 	load := t == spec.Read && value >= 0
 	unknown := func() {
 		if load {

@@ -139,9 +139,6 @@ type State struct {
 	cleaned        bool
 	inSleepable    bool
 	changedPacket  bool
-
-	// closed is where the closed states are gathered, see closed.go.
-	entry *stateEntry
 }
 
 func (s *State) cur() *FuncState { return s.Frames[len(s.Frames)-1] }
@@ -156,7 +153,6 @@ func (s *State) clone() *State {
 	}
 	c.refs = append([]reference(nil), s.refs...)
 	c.history = append([]jump(nil), s.history...)
-	c.entry = nil
 	return &c
 }
 

@@ -142,10 +142,9 @@ type env struct {
 	maxStatesPerPC, totalStates int
 	exploredStates, freeStates  int
 	peakStates                  int
-	mapTails                    int
 	usesTailCall                bool
 	returned                    bool // the instruction returned to its caller
-	closed                      *closedStates
+	notes                       []accessNote
 
 	special map[*spec.MapSpec]string // what a map holds that is not modelled, "" for nothing
 	types   *btf.Spec
@@ -155,16 +154,16 @@ type env struct {
 
 // insnAux is what the verifier keeps beside each slot.
 type insnAux struct {
-	prune      bool // states are compared here (mark_prune_point)
-	jumpPoint  bool // the way here is not straight (mark_jmp_point)
-	checkpoint bool // a state is always kept here (mark_force_checkpoint)
-	callsBack  bool // a helper that calls a subprogram while it runs
-	seen       int  // how often it was looked at
-	ref        *spec.Ref
-	ptrType    RegType // the pointer that a load or store went through
-	scc        int
-	mapUsed    *spec.MapSpec
-	mapPoison  bool
+	prune       bool // states are compared here (mark_prune_point)
+	jumpPoint   bool // the way here is not straight (mark_jmp_point)
+	checkpoint  bool // a state is always kept here (mark_force_checkpoint)
+	callsBack   bool // a helper that calls a subprogram while it runs
+	seen        int  // how often it was looked at
+	ref         *spec.Ref
+	ptrType     RegType // the pointer that a load or store went through
+	scc         int
+	mapUsed     *spec.MapSpec
+	taken, fell bool // ways that the branch has gone
 }
 
 // Verify looks at every path of the program and reports whether the kernel would
