@@ -125,9 +125,6 @@ func (a *app) asm(path string, f asmFlags) error {
 
 // assemble knows the helpers' names.
 func assemble(name string, src []byte) (*isa.Unit, error) {
-	if name == "-" {
-		name = "stdin"
-	}
 	return isa.Assemble(name, src, isa.Options{
 		HelperID: func(name string) (int32, bool) {
 			h := spec.HelperByName(name)

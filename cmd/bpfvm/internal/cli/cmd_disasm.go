@@ -142,10 +142,12 @@ func (a *app) disasm(arg string, f disasmFlags) error {
 	if a.jsonWanted() {
 		a.writeJSON(doc)
 	}
-	if !f.source && !isDir(t.path) {
-		a.next = "bpfvm disasm " + display(arg) + " -S"
-	} else if !isDir(t.path) {
-		a.next = "bpfvm run " + display(t.path) + " --help"
+	switch {
+	case isDir(t.path):
+	case f.source || f.elf:
+		a.suggest(t.path, "bpfvm run "+display(t.path)+" --help")
+	default:
+		a.suggest(t.path, "bpfvm disasm "+display(arg)+" -S")
 	}
 	return nil
 }
@@ -173,7 +175,9 @@ func linkedListing(o *object, p *spec.ProgramSpec, labels bool) listing {
 		if ref := p.RefAt(pc); ref != nil {
 			switch ref.Kind {
 			case spec.RefKfunc:
-				in.Text = "call kfunc " + word(ref.Name)
+				if p.Insns[pc].Op == isa.OpCall { // else the address of one that may be missing
+					in.Text = "call kfunc " + word(ref.Name)
+				}
 			case spec.RefMap, spec.RefMapValue:
 				l.maps = append(l.maps, ref.Name)
 			}

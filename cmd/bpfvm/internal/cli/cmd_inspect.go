@@ -91,7 +91,7 @@ func (a *app) inspect(arg string, f inspectFlags) error {
 		return nil
 	}
 	if len(doc.Programs) > 0 {
-		a.next = "bpfvm disasm " + display(t.path) + ":" + doc.Programs[0].Name + " -S"
+		a.suggest(t.path, "bpfvm disasm "+display(t.path)+":"+doc.Programs[0].Name+" -S")
 	}
 	return refusedErr(doc.Refused)
 }

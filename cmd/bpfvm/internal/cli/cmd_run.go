@@ -281,7 +281,7 @@ func (r *running) verdict() error {
 	for _, e := range r.doc.Expect {
 		expectsTrap = expectsTrap || strings.HasPrefix(e.Text, "expect trap") || strings.Contains(e.Want, "trap")
 	}
-	r.a.next = r.nextLine()
+	r.a.suggest(r.o.path, r.nextLine())
 	switch {
 	case s.Missed > 0:
 		return withCode(exitNegative, errAnswered)

@@ -240,4 +240,9 @@ func isDir(path string) bool {
 
 // display is a path as it is shown: with slashes on every system, so that output
 // does not depend on it.
-func display(path string) string { return filepath.ToSlash(path) }
+func display(path string) string {
+	if path == "-" {
+		return "stdin"
+	}
+	return filepath.ToSlash(path)
+}

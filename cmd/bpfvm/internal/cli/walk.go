@@ -97,3 +97,10 @@ func refusedErr(list []refusal) error {
 	}
 	return nil
 }
+
+// suggest sets the command to try next on a file; standard input is gone by then.
+func (a *app) suggest(path, line string) {
+	if path != "-" {
+		a.next = line
+	}
+}
