@@ -21,7 +21,7 @@ type RawTracepoint struct {
 const maxRawArgs = 12
 
 func (r *RawTracepoint) accepts(t spec.ProgType) bool {
-	return t == spec.ProgRawTracepoint || t == spec.ProgRawTracepointWritable
+	return t == spec.ProgRawTracepoint
 }
 
 func (r *RawTracepoint) on() int { return r.CPU }

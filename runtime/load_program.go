@@ -16,8 +16,8 @@ import (
 // progTypes are the program types that have a hook here.
 var progTypes = map[spec.ProgType]bool{
 	spec.ProgKprobe: true, spec.ProgTracepoint: true, spec.ProgRawTracepoint: true,
-	spec.ProgRawTracepointWritable: true, spec.ProgPerfEvent: true,
-	spec.ProgXDP: true, spec.ProgSocketFilter: true, spec.ProgSchedCls: true, spec.ProgSchedAct: true,
+	spec.ProgPerfEvent: true,
+	spec.ProgXDP:       true, spec.ProgSocketFilter: true, spec.ProgSchedCls: true, spec.ProgSchedAct: true,
 	spec.ProgSyscall: true,
 }
 

@@ -90,7 +90,7 @@ func (p *Program) Target() string {
 		return "kprobe:" + rest
 	case spec.ProgTracepoint:
 		return "tracepoint:" + rest
-	case spec.ProgRawTracepoint, spec.ProgRawTracepointWritable:
+	case spec.ProgRawTracepoint:
 		return "raw_tracepoint:" + rest
 	case spec.ProgXDP:
 		return "xdp"

@@ -39,7 +39,7 @@ var hookKinds = map[string][]spec.ProgType{
 	"ksyscall": {spec.ProgKprobe}, "kretsyscall": {spec.ProgKprobe},
 	"uprobe": {spec.ProgKprobe}, "uretprobe": {spec.ProgKprobe}, "usdt": {spec.ProgKprobe},
 	"tracepoint":     {spec.ProgTracepoint},
-	"raw_tracepoint": {spec.ProgRawTracepoint, spec.ProgRawTracepointWritable},
+	"raw_tracepoint": {spec.ProgRawTracepoint},
 	"perf_event":     {spec.ProgPerfEvent},
 	"xdp":            {spec.ProgXDP},
 	"tc":             {spec.ProgSchedCls, spec.ProgSchedAct},
