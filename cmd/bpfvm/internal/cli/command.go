@@ -56,6 +56,7 @@ func commands() []*command {
 		cmdDisasm(),
 		cmdAsm(),
 		cmdRun(),
+		cmdUnittest(),
 		cmdExplain(),
 		cmdDoctor(),
 		cmdConformance(),

@@ -23,6 +23,7 @@ var documents = map[string]any{
 	"disasm":  disasmDoc{},
 	"asm":     asmDoc{},
 	"run":     runDoc{},
+	"test":    unittestDoc{},
 	"explain": explainDoc{},
 	"doctor":  doctorDoc{},
 	"version": versionDoc{},
