@@ -1,0 +1,95 @@
+package difftest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"bpfvm/interp"
+	"bpfvm/jit/amd64"
+	"bpfvm/scenario"
+	"bpfvm/vm"
+)
+
+// Engine runs cases.
+type Engine interface {
+	// Name is the word for it on the command line.
+	Name() string
+	// Run runs a case from its beginning. The error says that it could not be run;
+	// it wraps errors.ErrUnsupported where the engine or this machine lacks
+	// something.
+	Run(ctx context.Context, c *Case) (*Outcome, error)
+}
+
+// Names are the engines in the order in which they are compared: each with the
+// first one.
+func Names() []string { return []string{"step", "interp", "jit", "kernel"} }
+
+// EngineByName returns an engine that runs in this process. It knows "step",
+// "interp" and "jit"; for the kernel see [StartKernel].
+func EngineByName(name string) (Engine, error) {
+	switch name {
+	case "step":
+		return Machine(interp.Step), nil
+	case "interp":
+		return Machine(interp.Fast), nil
+	case "jit":
+		return Machine(amd64.Engine{}), nil
+	}
+	return nil, fmt.Errorf("no engine %q: there are %v", name, Names())
+}
+
+// Machine makes an Engine of one of ours, which runs programs in a small kernel of
+// package runtime.
+func Machine(e vm.Engine) Engine { return machine{e} }
+
+type machine struct{ engine vm.Engine }
+
+// Name returns the engine's name.
+func (m machine) Name() string { return m.engine.Name() }
+
+// Run runs a case in a new runtime.
+func (m machine) Run(ctx context.Context, c *Case) (*Outcome, error) {
+	o := c.Runtime
+	o.Engine = m.engine
+	l, err := c.load(o)
+	if err != nil {
+		return nil, fmt.Errorf("%s on %s: %w", c.Name, m.Name(), err)
+	}
+	defer l.rt.Close()
+	out := &Outcome{Engine: m.Name(), Knows: knowsAll}
+	l.opts.OnRun = func(r *scenario.ProgRun) error {
+		if t := r.Raw.Trap; t != nil && t.Kind == vm.TrapStopped && errors.Is(t, errors.ErrUnsupported) {
+			return t
+		}
+		run := newRun(r)
+		run.Memory = digests(l.rt.Memory())
+		out.Runs = append(out.Runs, run)
+		return nil
+	}
+	res, err := scenario.Run(ctx, l.opts)
+	if err != nil {
+		return nil, fmt.Errorf("%s on %s: %w", c.Name, m.Name(), err)
+	}
+	out.Maps = mapStates(res.Maps)
+	return out, nil
+}
+
+// machineOf returns the engine of ours behind an Engine, or nil.
+func machineOf(e Engine) vm.Engine {
+	if m, ok := e.(machine); ok {
+		return m.engine
+	}
+	return nil
+}
+
+// sortedNames returns the names of engines in the order of [Names].
+func sortedNames(es []Engine) []string {
+	var names []string
+	for _, e := range es {
+		names = append(names, e.Name())
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return slices.Index(Names(), a) - slices.Index(Names(), b) })
+	return names
+}
