@@ -106,6 +106,9 @@ func (a *app) openBytes(path string, b []byte) (*object, error) {
 	o := &object{path: path}
 	var err error
 	if o.file, err = elf.Open(bytes.NewReader(b), int64(len(b))); err != nil {
+		if errors.Is(err, elf.ErrNotELF) {
+			err = fmt.Errorf("%w (assembly text is read from files whose names end in .s)", err)
+		}
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	opts, err := a.loadOptions(elf.BaseName(path))
@@ -127,15 +130,15 @@ func (a *app) openBytes(path string, b []byte) (*object, error) {
 func isELF(b []byte) bool { return bytes.HasPrefix(b, []byte("\x7fELF")) }
 
 // looksLikeText reports whether the input is to be read as assembly: by its name
-// or, on standard input, by holding no NUL.
+// or, where there is none, by holding no NUL.
 func looksLikeText(path string, b []byte) bool {
 	switch filepath.Ext(path) {
-	case ".s", ".S", ".asm", ".bpfasm":
+	case ".s", ".S", ".asm", ".bpfasm", ".txt":
 		return true
-	case ".o":
-		return false
+	case "": // standard input among others
+		return len(b) > 0 && !bytes.Contains(b[:min(len(b), 4096)], []byte{0})
 	}
-	return len(b) > 0 && !bytes.Contains(b[:min(len(b), 4096)], []byte{0})
+	return false
 }
 
 // program returns the program that FILE[:PROG] names. Where the object has one
