@@ -2,6 +2,7 @@ package amd64
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"testing"
@@ -19,7 +20,14 @@ type bench struct {
 	value *vm.Region // 4 elements of 16 bytes
 	pkt   *vm.Region // 64 bytes of room, 60 of packet, 64 of room
 
+	regs *vm.Region // R0 to R9 for test programs
+
 	initial []byte
+}
+
+// setReg sets what test programs find as the value of a register.
+func (b *bench) setReg(r isa.Register, v uint64) {
+	binary.LittleEndian.PutUint64(b.initial[b.regs.Base-vm.FirstAddr+8*uint64(r):], v)
 }
 
 func newBench(t testing.TB) *bench {
@@ -38,6 +46,7 @@ func newBench(t testing.TB) *bench {
 	b.pkt.Start, b.pkt.End = b.pkt.Base+64, b.pkt.Base+64+60
 	mem.Protect(b.pkt.Start, 60, vm.PermRW)
 	b.value = b.alloc(t, vm.Spec{Kind: vm.RegionMapValue, Name: "counts", Elem: 16, Count: 4, Perm: vm.PermRW})
+	b.regs = b.alloc(t, vm.Spec{Kind: vm.RegionScratch, Size: 80, Perm: vm.PermRead})
 	b.m.PktData, b.m.PktEnd = b.pkt.Start, b.pkt.End
 	for i := range mem.Raw(b.pkt.Start, 60) {
 		mem.Raw(b.pkt.Start, 60)[i] = byte(i)*7 + 1
@@ -121,6 +130,9 @@ func difference(interp, jit outcome) string {
 	case interp.depth != jit.depth:
 		return fmt.Sprintf("depth: interp %d, jit %d", interp.depth, jit.depth)
 	}
+	if bytes.Equal(interp.memory, jit.memory) {
+		return ""
+	}
 	for i := range interp.memory {
 		if interp.memory[i] != jit.memory[i] {
 			return fmt.Sprintf("memory at %#x: interp %#02x, jit %#02x", vm.FirstAddr+i, interp.memory[i], jit.memory[i])
@@ -162,8 +174,12 @@ func compile(t testing.TB, e vm.Engine, code *vm.Code) vm.Runner {
 // run compares a program under a budget and returns what the interpreter made.
 func (d *duel) run(t testing.TB, code *vm.Code, limits ...uint64) outcome {
 	t.Helper()
-	a, b := compile(t, interp.Fast, code), compile(t, Engine{d.opt}, code)
-	var first outcome
+	return d.compare(t, compile(t, interp.Fast, code), compile(t, Engine{d.opt}, code), limits...)
+}
+
+// compare is run with the programs compiled.
+func (d *duel) compare(t testing.TB, a, b vm.Runner, limits ...uint64) (first outcome) {
+	t.Helper()
 	for i, limit := range limits {
 		x := d.interp.observe(t, a, limit)
 		y := d.jit.observe(t, b, limit)
@@ -172,8 +188,8 @@ func (d *duel) run(t testing.TB, code *vm.Code, limits ...uint64) outcome {
 		}
 		if diff := difference(x, y); diff != "" {
 			var text bytes.Buffer
-			isa.Disassemble(&text, code.Insns, isa.Printer{Slots: true})
-			t.Fatalf("%s, budget %d: %s\n%s", code.Name, limit, diff, &text)
+			isa.Disassemble(&text, a.Code().Insns, isa.Printer{Slots: true})
+			t.Fatalf("%s, budget %d: %s\n%s", a.Code().Name, limit, diff, &text)
 		}
 	}
 	return first

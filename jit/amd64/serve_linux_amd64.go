@@ -177,9 +177,25 @@ func (r *run) CallFunc(m *vm.Machine, fn *vm.Func, args [5]uint64) (uint64, erro
 	return r0, nil
 }
 
-// headerOffsets is where offsets begin that count from the network or link-layer
-// header (include/uapi/linux/filter.h, SKF_LL_OFF and SKF_NET_OFF).
-const headerOffsets = -0x200000
+// Offsets of LD_ABS and LD_IND from here on count from the network header, and from
+// the link-layer header (include/uapi/linux/filter.h, SKF_NET_OFF and SKF_LL_OFF).
+const (
+	netOffset  = -0x100000
+	linkOffset = -0x200000
+)
+
+// maxLinkHeader is more than any link-layer header before the packet's first byte.
+const maxLinkHeader = 128
+
+// fromHeader reports whether a negative offset may lead from a header into the
+// packet; where headers lie is not known here.
+func fromHeader(m *vm.Machine, off int32, size int) bool {
+	rel := off - linkOffset
+	if off >= netOffset {
+		rel = off - netOffset
+	}
+	return off < 0 && rel >= 0 && uint64(rel)+uint64(size) <= m.PktEnd-m.PktData+maxLinkHeader
+}
 
 // loadPacket is LD_ABS and LD_IND: a number of the packet in network order. Outside
 // of the packet the function returns with 0 (net/core/filter.c: bpf_gen_ld_abs).
@@ -191,7 +207,7 @@ func (r *run) loadPacket(l *loaded, slot isa.PC, ins isa.Instruction) *vm.Trap {
 	}
 	addr := m.PktData + uint64(off)
 	switch {
-	case off < 0 && off >= headerOffsets:
+	case fromHeader(m, off, size):
 		return r.trap(&vm.Trap{
 			Kind:  vm.TrapInsn,
 			Msg:   "packet offsets from the network or link-layer header (SKF_NET_OFF, SKF_LL_OFF) are not supported",
