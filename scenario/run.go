@@ -425,9 +425,9 @@ func (r *runner) results(f *firing, in runtime.Input) ([]runtime.Result, error) 
 	if f.ev.Hook == "perf_event" {
 		target = "perf_event"
 	}
-	if !r.hooks[target] {
+	if len(r.Runtime.Attached(target)) == 0 {
 		other := renamed(target)
-		if !r.hooks[other] {
+		if len(r.Runtime.Attached(other)) == 0 {
 			r.notHeard(f.ev, target)
 			return nil, nil
 		}

@@ -17,6 +17,7 @@ import (
 
 	"bpfvm/elf"
 	"bpfvm/interp"
+	"bpfvm/isa"
 	"bpfvm/runtime"
 	"bpfvm/spec"
 	"bpfvm/types"
@@ -30,6 +31,29 @@ func load(t testing.TB, object string, s *Script) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return loadSpec(t, cs, s)
+}
+
+// loadSource assembles a source and loads it as load does.
+func loadSource(t testing.TB, src []byte, s *Script) Options {
+	t.Helper()
+	u, err := isa.Assemble("test.s", src, isa.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := elf.Write(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cs, err := elf.LoadReader(bytes.NewReader(b), int64(len(b)), elf.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return loadSpec(t, cs, s)
+}
+
+func loadSpec(t testing.TB, cs *spec.CollectionSpec, s *Script) Options {
+	t.Helper()
 	if s == nil {
 		s = &Script{}
 	}
@@ -549,4 +573,15 @@ func BenchmarkFrames(b *testing.B) {
 		run(b, o)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(1000*b.N), "ns/frame")
+}
+
+// Programs of kprobe.multi are attached to patterns; an event at any function that
+// fits sets them off.
+func TestPatternsAreHeard(t *testing.T) {
+	src := []byte(".license \"GPL\"\n.program p kprobe.multi/tcp_*\nr0 = 7\nexit\n")
+	s := mustParse(t, "kprobe:tcp_connect\nkprobe:udp_sendmsg")
+	res := run(t, loadSource(t, src, s))
+	if len(res.Runs) != 1 || res.Runs[0].R0 != 7 || len(res.Warnings) != 1 {
+		t.Errorf("%d runs, %q", len(res.Runs), res.Warnings)
+	}
 }
