@@ -37,6 +37,7 @@ const (
 	cilium = "github.com/cilium/ebpf"
 	pcap   = "github.com/gopacket/gopacket"
 	sys    = "golang.org/x/sys"
+	txtar  = "golang.org/x/tools/txtar"
 	x86asm = "golang.org/x/arch/x86/x86asm"
 )
 
@@ -60,7 +61,8 @@ var Layers = []Layer{
 	{Package: "runtime", Imports: []string{"isa", "cfg", "spec", "types", "vm", "vm/layout", "verifier", "interp", "jit"},
 		External: []string{btf}, System: true},
 	{Package: "scenario", Imports: []string{"isa", "spec", "types", "vm", "elf", "runtime"}, External: []string{btf, pcap}, System: true},
-	{Package: "trace", Imports: []string{"isa", "spec", "types", "vm", "runtime", "scenario"}, System: true},
+	{Package: "trace", Imports: []string{"isa", "spec", "types", "vm", "elf", "runtime", "scenario"},
+		External: []string{btf, txtar}, System: true},
 	{Package: "kernel", Imports: []string{"isa", "spec", "types"}, External: []string{cilium, sys}, Unsafe: true, System: true},
 	{Package: "debug", Imports: []string{"isa", "cfg", "spec", "types", "vm", "elf", "verifier", "interp", "runtime", "scenario", "trace"}, System: true},
 	{Package: "difftest", Imports: []string{"*"}, System: true},
@@ -75,7 +77,8 @@ var Layers = []Layer{
 	{Package: "internal/archtest", System: true},
 	{Package: "internal/tools/...", Imports: []string{"*"}, External: []string{pcap, cilium}, System: true},
 	{Package: "cmd/...", Imports: []string{"*"}, System: true, Unsafe: false,
-		External: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", sys, btf}},
+		External: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", sys, btf,
+			"charm.land/bubbletea/v2", "charm.land/bubbles/v2", "charm.land/lipgloss/v2"}},
 }
 
 // systemPackages are the packages of the standard library that reach outside of
