@@ -239,19 +239,35 @@ func (env *env) adjustReg(ins isa.Instruction) error {
 	if err := env.adjustScalar(ins, d, &src); err != nil {
 		return err
 	}
-	if code == isa.CodeAdd && is64 && d.ID != 0 && src.VarOff.IsConst() &&
-		!(ins.Op.Source() == isa.SrcX && ins.Src() == ins.Dst()) {
-		// A copy plus a constant stays tied to the original.
-		if v := src.VarOff.Value; d.ID&addConst != 0 || v > math.MaxInt32 {
-			d.clearID()
-		} else {
-			d.ID |= addConst
-			d.Off = int32(v)
-		}
-	} else {
+	off, ok := distance(code, &src.Bounds, is64)
+	if !ok || d.ID == 0 || d.ID&addConst != 0 || ins.Op.Source() == isa.SrcX && ins.Src() == ins.Dst() {
 		d.clearID()
+		return nil
 	}
+	// A copy plus a constant stays tied to the original.
+	if d.ID |= addConst64; !is64 {
+		d.ID ^= addConst
+	}
+	d.Off = off
 	return nil
+}
+
+// distance is the constant that an addition or subtraction adds, if it fits.
+func distance(code isa.Code, src *Bounds, is64 bool) (int32, bool) {
+	if code != isa.CodeAdd && code != isa.CodeSub || !src.isConst(!is64) {
+		return 0, false
+	}
+	v := int64(src.VarOff.Value)
+	if !is64 {
+		v = int64(int32(v))
+	}
+	if v != int64(int32(v)) || code == isa.CodeSub && v == math.MinInt32 {
+		return 0, false
+	}
+	if code == isa.CodeSub {
+		v = -v
+	}
+	return int32(v), true
 }
 
 // adjustScalar computes the bounds of a number (adjust_scalar_min_max_vals).

@@ -343,7 +343,7 @@ const maxLinked = 6
 
 // collectLinked lists the scalars of that id, newest frame first; those that do
 // not fit in the list lose their tie (collect_linked_regs).
-func collectLinked(s *State, id uint32, list []linkedReg) []linkedReg {
+func (env *env) collectLinked(s *State, id uint32, list []linkedReg) []linkedReg {
 	id &^= addConst
 	add := func(r *RegState, l linkedReg) {
 		if r.Type != Scalar || r.ID&^addConst != id {
@@ -357,8 +357,11 @@ func collectLinked(s *State, id uint32, list []linkedReg) []linkedReg {
 	}
 	for i := s.curFrame(); i >= 0; i-- {
 		f := s.Frames[i]
+		live := env.live.regs[s.frameInsn(i)]
 		for j := range isa.R10 {
-			add(&f.Regs[j], linkedReg{frame: int8(i), isReg: true, no: int8(j)})
+			if live>>j&1 != 0 { // dead ones need not be kept up
+				add(&f.Regs[j], linkedReg{frame: int8(i), isReg: true, no: int8(j)})
+			}
 		}
 		for j := range f.Stack {
 			if f.Stack[j].isSpilled() {
@@ -384,16 +387,23 @@ func syncLinked(s *State, known *RegState, list []linkedReg) {
 		if r.Type != Scalar || r == known || r.ID&^addConst != known.ID&^addConst {
 			continue
 		}
+		if (r.ID^known.ID)&addConst == addConst {
+			continue // one was added to in 32 bits, the other in 64
+		}
 		if r.ID&addConst == 0 && known.ID&addConst == 0 || r.Off == known.Off {
 			*r = *known
 			continue
 		}
 		off, id := r.Off, r.ID
-		diff := constBounds(uint64(int64(off - known.Off)))
+		diff := constBounds(uint64(int64(off) - int64(known.Off)))
+		low := (id|known.ID)&addConst32 != 0
 		*r = *known
 		r.Off, r.ID = off, id
 		r.add(&diff)
 		r.VarOff = r.VarOff.add(diff.VarOff)
+		if low {
+			r.zext32()
+		}
 		r.sync()
 	}
 }
@@ -465,10 +475,10 @@ func (env *env) checkBranch(ins isa.Instruction) error {
 	env.aux[env.insnIdx].taken, env.aux[env.insnIdx].fell = true, true
 	var linked []linkedReg
 	if bySrc && s.Type == Scalar && s.ID != 0 {
-		linked = collectLinked(env.cur, s.ID, linked)
+		linked = env.collectLinked(env.cur, s.ID, linked)
 	}
 	if d.Type == Scalar && d.ID != 0 {
-		linked = collectLinked(env.cur, d.ID, linked)
+		linked = env.collectLinked(env.cur, d.ID, linked)
 	}
 	if len(linked) > 1 {
 		env.pushHistory(jump{linked: linked})

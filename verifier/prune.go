@@ -309,11 +309,10 @@ func (env *env) regSafe(old, cur *RegState, level exactness) bool {
 		if !old.Precise && level == notExact {
 			return true
 		}
-		if old.ID&addConst != 0 && cur.ID&addConst == 0 || old.ID != 0 && old.ID&addConst == 0 && cur.ID&addConst != 0 ||
-			old.ID&addConst != 0 && old.Off != cur.Off {
+		if old.ID != 0 && (old.ID^cur.ID)&addConst != 0 || old.ID&addConst != 0 && old.Off != cur.Off {
 			return false
 		}
-		return m.matchScalar(old.ID, cur.ID) && within()
+		return m.matchScalar(old.ID&^addConst, cur.ID&^addConst) && within()
 	case PtrToMapKey, PtrToMapValue, PtrToMem, PtrToBuf, PtrToTPBuffer:
 		return old.Off == cur.Off && old.Map == cur.Map && old.MapUID == cur.MapUID && old.MemSize == cur.MemSize &&
 			within() && m.match(old.ID, cur.ID) && m.match(old.RefObjID, cur.RefObjID)

@@ -95,8 +95,12 @@ const (
 )
 
 // addConst marks the id of a scalar that differs from the others of that id by
-// the constant in Off (BPF_ADD_CONST).
-const addConst = uint32(1) << 31
+// the constant in Off, which was added in 64 or in 32 bits (BPF_ADD_CONST).
+const (
+	addConst64 = uint32(1) << 31
+	addConst32 = uint32(1) << 30
+	addConst   = addConst64 | addConst32
+)
 
 // RegState is what is known of one register on one path (struct bpf_reg_state).
 //

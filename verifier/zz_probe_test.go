@@ -37,3 +37,16 @@ func TestProbe(t *testing.T) {
 	}
 	os.WriteFile("/tmp/o.log", []byte(fmt.Sprintln(r.Verdict, r.Code, r.PC, r.Slice, r.Path)+r.Log), 0o644)
 }
+
+func TestSeed(t *testing.T) {
+	s, err := strconv.Atoi(os.Getenv("SEED"))
+	if err != nil {
+		t.Skip()
+	}
+	p := genSpec(uint64(s))
+	k := needKernel(t)
+	a, err := k.ask(&kernelJob{Type: uint32(p.Type), License: "GPL", Insns: isa.Encode(p.Insns), Level: 2})
+	os.WriteFile("/tmp/k.log", []byte(fmt.Sprintln(a.Err, err)+a.Log), 0o644)
+	r, err := Verify(p, Options{LogLevel: 2})
+	os.WriteFile("/tmp/o.log", []byte(fmt.Sprintln(r.Verdict, r.Code, r.PC, r.Slice, r.Path, err)+r.Log), 0o644)
+}
