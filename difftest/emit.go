@@ -19,7 +19,6 @@ type generator struct {
 	inSub    bool
 	loops    int // that are open; their counter is R8
 	branches int // left: each may double the paths of a verifier
-	subAt    int // where the last subprogram begins
 }
 
 // call is a slot that calls a subprogram by its number.

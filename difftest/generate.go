@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"bpfvm/isa"
 	"bpfvm/scenario"
@@ -58,10 +59,15 @@ func Generate(seed uint64, n int, o GenOptions) *Case {
 	}
 	g.main(p.Type, 1+g.IntN(o.Items))
 	p.Funcs = []spec.Func{{Name: p.Name}}
-	for i := range maxSubs {
-		if g.sub(i, 1+g.IntN(6)) {
-			p.Funcs = append(p.Funcs, spec.Func{Name: fmt.Sprintf("sub%d", i), PC: isa.PC(g.subAt)})
+	var subs []int // as loaders append them: in the order of their first calls
+	for _, c := range g.calls {
+		if !slices.Contains(subs, c.sub) {
+			subs = append(subs, c.sub)
 		}
+	}
+	for _, i := range subs {
+		p.Funcs = append(p.Funcs, spec.Func{Name: fmt.Sprintf("sub%d", i), PC: isa.PC(g.here())})
+		g.sub(i, 1+g.IntN(6))
 	}
 	p.Insns, p.Refs = g.insns, g.refs
 	c := &Case{
@@ -265,19 +271,14 @@ func (g *generator) result() {
 		movX(isa.R1, isa.R0), opK(isa.ClassALU64, isa.CodeRsh, isa.R1, 32), opX(isa.ClassALU64, isa.CodeXor, isa.R0, isa.R1), exit)
 }
 
-// sub writes subprogram number i if it is called, and points the calls at it.
-func (g *generator) sub(i, items int) bool {
-	at, called := g.here(), false
+// sub writes subprogram number i and points the calls at it.
+func (g *generator) sub(i, items int) {
 	for _, c := range g.calls {
 		if c.sub == i {
-			g.insns[c.pc].Imm = int32(at - c.pc - 1)
-			called = true
+			g.insns[c.pc].Imm = int32(g.here() - c.pc - 1)
 		}
 	}
-	if !called {
-		return false
-	}
-	g.subAt, g.inSub, g.depth, g.branches = at, true, 1, 2
+	g.inSub, g.depth, g.branches = true, 1, 2
 	g.scalars = []isa.Register{1, 2, 3, 4, 5}
 	for i := range stackSlots {
 		g.emit(store(isa.SizeDW, isa.FP, -8*(i+1), g.reg()))
@@ -288,5 +289,4 @@ func (g *generator) sub(i, items int) bool {
 		g.item(spec.ProgType(0))
 	}
 	g.emit(exit)
-	return true
 }

@@ -1,0 +1,207 @@
+package difftest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Summary counts what came of many cases.
+type Summary struct {
+	Programs   int `json:"programs"`   // cases
+	Runs       int `json:"runs"`       // of programs, over all engines
+	Mismatches int `json:"mismatches"` // cases on which an engine differs from the first
+	Skipped    int `json:"skipped"`    // cases that an engine could not be compared on, engine by engine
+}
+
+// Mismatch is a case on which two engines differ.
+type Mismatch struct {
+	Name        string       `json:"name"`
+	Engines     [2]string    `json:"engines"`
+	Differences []Difference `json:"differences"`
+	First       *Step        `json:"first,omitempty"` // the step at which they part
+	NotLocated  string       `json:"not_located,omitempty"`
+	Insns       int          `json:"insns"`            // slots of the program
+	Shrunk      int          `json:"shrunk,omitempty"` // slots of what is left of it
+	File        string       `json:"file,omitempty"`   // where it was saved
+
+	// Case is the smallest case that shows it.
+	Case *Case `json:"-"`
+}
+
+// Skip is a reason why an engine could not be compared, and how often.
+type Skip struct {
+	Engine string `json:"engine"`
+	Reason string `json:"reason"`
+	Count  int    `json:"count"`
+	First  string `json:"first"` // the first such case
+}
+
+// Masked is a difference that has a good reason: the engine reports what depends on
+// the machine.
+type Masked struct {
+	Name    string   `json:"name"`
+	Engine  string   `json:"engine"`
+	Because []string `json:"because"`
+}
+
+// Campaign compares engines on one case after the other.
+type Campaign struct {
+	// Engines are compared with the first of them.
+	Engines []Engine
+	// Shrink makes cases that differ smaller.
+	Shrink bool
+
+	Summary    Summary
+	Mismatches []Mismatch
+	Masked     []Masked
+
+	skips map[[2]string]*Skip
+}
+
+// Skips lists why engines were not compared, the most frequent reason first.
+func (c *Campaign) Skips() []Skip {
+	out := []Skip{}
+	for _, key := range slices.SortedFunc(maps.Keys(c.skips), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		out = append(out, *c.skips[key])
+	}
+	slices.SortStableFunc(out, func(a, b Skip) int { return b.Count - a.Count })
+	return out
+}
+
+// Skip notes that an engine could not be compared on a case.
+func (c *Campaign) Skip(engine, name, reason string) {
+	if c.skips == nil {
+		c.skips = map[[2]string]*Skip{}
+	}
+	s := c.skips[[2]string{engine, reason}]
+	if s == nil {
+		s = &Skip{Engine: engine, Reason: reason, First: name}
+		c.skips[[2]string{engine, reason}] = s
+	}
+	s.Count++
+	c.Summary.Skipped++
+}
+
+// reason is why an engine could not run a case, short enough to be counted.
+func reason(err error) string {
+	if r, ok := errors.AsType[interface {
+		error
+		SkipReason() string
+	}](err); ok {
+		return r.SkipReason()
+	}
+	for {
+		next := errors.Unwrap(err)
+		if next == nil || errors.Is(next, errors.ErrUnsupported) && next.Error() == errors.ErrUnsupported.Error() {
+			return err.Error()
+		}
+		err = next
+	}
+}
+
+// Compare runs a case on all engines. It returns the mismatches that it found; the
+// error is the context's.
+func (c *Campaign) Compare(ctx context.Context, cs *Case) ([]Mismatch, error) {
+	c.Summary.Programs++
+	var ref *Outcome
+	var found []Mismatch
+	for i, e := range c.Engines {
+		o, err := e.Run(ctx, cs)
+		if ctx.Err() != nil {
+			return found, ctx.Err()
+		}
+		if err != nil {
+			c.Skip(e.Name(), cs.Name, reason(err))
+			if i == 0 {
+				return nil, nil
+			}
+			continue
+		}
+		c.Summary.Runs += len(o.Runs)
+		if i == 0 {
+			if ref = o; ref.Strict() != nil && len(c.Engines) > 1 {
+				c.Skip(e.Name(), cs.Name, "stops at what only this engine checks: "+ref.Strict().Kind.String())
+				return nil, nil
+			}
+			continue
+		}
+		if t := o.Strict(); t != nil {
+			c.Skip(e.Name(), cs.Name, "stops at what only this engine checks: "+t.Kind.String())
+			continue
+		}
+		d := Compare(ref, o)
+		switch {
+		case d == nil:
+		case len(o.Expected) > 0:
+			c.Masked = append(c.Masked, Masked{cs.Name, e.Name(), o.Expected})
+		default:
+			found = append(found, c.examine(ctx, cs, c.Engines[0], e, d))
+		}
+	}
+	if len(found) > 0 {
+		c.Summary.Mismatches++
+		c.Mismatches = append(c.Mismatches, found...)
+	}
+	return found, ctx.Err()
+}
+
+// examine shrinks a case and finds the step at which the engines part.
+func (c *Campaign) examine(ctx context.Context, cs *Case, a, b Engine, d []Difference) Mismatch {
+	m := Mismatch{Name: cs.Name, Engines: [2]string{a.Name(), b.Name()}, Differences: d, Case: cs}
+	p, err := cs.program()
+	if err == nil {
+		m.Insns = len(p.Insns)
+	}
+	if c.Shrink && err == nil {
+		if small, err := Shrink(ctx, cs, StillDiffers(ctx, cs, a, b)); err == nil {
+			if p, err := small.program(); err == nil {
+				m.Case, m.Shrunk = small, len(p.Insns)
+			}
+		}
+	}
+	if m.First, err = Locate(ctx, m.Case, a, b); err != nil {
+		m.NotLocated = err.Error()
+	}
+	return m
+}
+
+// StillDiffers is what Shrink keeps a case for: both engines run it and differ. The
+// first one must not trap, unless it did on the whole case.
+func StillDiffers(ctx context.Context, whole *Case, a, b Engine) func(*Case) bool {
+	traps, insns := false, uint64(0)
+	if o, err := a.Run(ctx, whole); err == nil {
+		traps = o.trapped()
+		for _, r := range o.Runs {
+			insns = max(insns, r.Insns)
+		}
+	}
+	return func(c *Case) bool {
+		d := *c
+		if limit := 10*insns + 1000; d.Runtime.Budget == 0 || d.Runtime.Budget > limit {
+			d.Runtime.Budget = limit // what is left may not come to an end
+		}
+		oa, err := a.Run(ctx, &d)
+		if err != nil || oa.Strict() != nil || oa.trapped() && !traps {
+			return false
+		}
+		ob, err := b.Run(ctx, &d)
+		return err == nil && ob.Strict() == nil && len(ob.Expected) == 0 && Compare(oa, ob) != nil
+	}
+}
+
+// Repro is the mismatch as it is saved.
+func (m *Mismatch) Repro() *Repro {
+	r := &Repro{Case: m.Case, Engines: m.Engines[:]}
+	r.Note = append(r.Note, fmt.Sprintf("%s / %s", m.Engines[0], m.Engines[1]))
+	for _, d := range m.Differences {
+		r.Note = append(r.Note, d.String())
+	}
+	if m.First != nil {
+		r.Note = append(r.Note, "first differing step "+m.First.String())
+		r.Note = append(r.Note, m.First.State...)
+	}
+	return r
+}
