@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"bpfvm/interp"
-	"bpfvm/jit/amd64"
+	"bpfvm/jit"
 	"bpfvm/scenario"
 	"bpfvm/vm"
 )
@@ -35,7 +34,7 @@ func EngineByName(name string) (Engine, error) {
 	case "interp":
 		return Machine(interp.Fast), nil
 	case "jit":
-		return Machine(amd64.Engine{}), nil
+		return Machine(jit.Engine), nil
 	}
 	return nil, fmt.Errorf("no engine %q: there are %v", name, Names())
 }
@@ -82,14 +81,4 @@ func machineOf(e Engine) vm.Engine {
 		return m.engine
 	}
 	return nil
-}
-
-// sortedNames returns the names of engines in the order of [Names].
-func sortedNames(es []Engine) []string {
-	var names []string
-	for _, e := range es {
-		names = append(names, e.Name())
-	}
-	slices.SortStableFunc(names, func(a, b string) int { return slices.Index(Names(), a) - slices.Index(Names(), b) })
-	return names
 }
