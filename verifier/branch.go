@@ -573,7 +573,11 @@ func (env *env) checkMayGoto(ins isa.Instruction) error {
 	if ins.Op != isa.OpMayGoto || ins.Src() != 0 || ins.Dst() != 0 || ins.Imm != 0 || ins.Off == 0 {
 		return env.reject(CodeReserved, "invalid may_goto off %d imm %d\n", ins.Off, ins.Imm)
 	}
-	prev := findPrevEntry(env.cur.parent, env.insnIdx)
+	// The state before was kept right here; the one wanted is a round older.
+	var prev *State
+	if p := env.cur.parent; p != nil {
+		prev = findPrevEntry(p.parent, env.cur, env.insnIdx)
+	}
 	queued, err := env.push(env.insnIdx+1, env.insnIdx)
 	if err != nil {
 		return err

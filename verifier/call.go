@@ -80,7 +80,7 @@ func (env *env) returnToCaller() error {
 	env.insnIdx = to
 	if callee.inCallback {
 		// The helper may call again: what changed in one round may be anything.
-		if prev := findPrevEntry(s, to); prev != nil {
+		if prev := findPrevEntry(s.parent, s, to); prev != nil {
 			widenImprecise(prev, s)
 		}
 	}

@@ -42,7 +42,7 @@ func (env *env) checkFormat(meta *callMeta) error {
 		}
 		count++
 	}
-	if uint64(count) != n/8 {
+	if uint64(count) > n/8 {
 		return env.reject(CodeArgType, "Invalid format string\n")
 	}
 	return nil

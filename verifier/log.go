@@ -313,6 +313,7 @@ func (env *env) printLine(pc int, prefix string) {
 
 // insnText is the instruction as the log shows it, with its opcode.
 func (env *env) insnText(pc int) string {
+	env.printed = pc
 	return fmt.Sprintf("(%02x) %s", uint8(env.insns[pc].Op), env.printer.Insn(env.insns, isa.PC(pc)))
 }
 

@@ -178,11 +178,11 @@ func (env *env) findLoops() {
 	}
 }
 
-// findPrevEntry finds the state that was kept when this path was last here
-// (find_prev_entry).
-func findPrevEntry(s *State, pc int) *State {
+// findPrevEntry finds, from s backwards, the state that was kept when the path of
+// cur was last at that slot (find_prev_entry).
+func findPrevEntry(s, cur *State, pc int) *State {
 	for ; s != nil; s = s.parent {
-		if s.insnIdx == pc {
+		if s.insnIdx == pc && sameCallSites(s, cur) {
 			return s
 		}
 	}

@@ -116,6 +116,7 @@ type env struct {
 	insns   isa.Program
 	aux     []insnAux
 	printer isa.Printer
+	printed int // the slot that is being printed
 	maps    map[string]*spec.MapSpec
 	gpl     bool
 
@@ -234,10 +235,10 @@ func newEnv(prog *spec.ProgramSpec, opts Options) *env {
 	return env
 }
 
-// kfuncName is the name of the kernel function that the current slot calls.
+// kfuncName is the name of the kernel function that the printed slot calls.
 func (env *env) kfuncName() string {
-	if env.insnIdx < len(env.aux) && env.aux[env.insnIdx].ref != nil {
-		return env.aux[env.insnIdx].ref.Name
+	if ref := env.aux[env.printed].ref; ref != nil {
+		return ref.Name
 	}
 	return ""
 }
