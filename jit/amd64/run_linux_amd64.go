@@ -18,6 +18,9 @@ const slice = 1 << 17
 // of other images, returned to, leaves at its next look.
 const exactBias = 1 << 40
 
+// Native says whether machine code runs on this host.
+const Native = true
+
 // run is the state of one machine's runs on the native stack. It stays with the
 // machine.
 type run struct {

@@ -10,6 +10,9 @@ import (
 	"bpfvm/vm"
 )
 
+// Native says whether machine code runs on this host.
+const Native = false
+
 // Run says that machine code cannot run here.
 func (p *Program) Run(m *vm.Machine, ctx uint64) (vm.Exit, error) {
 	err := fmt.Errorf("jit: x86-64 machine code runs on linux/amd64 only, this is %s/%s: %w",
