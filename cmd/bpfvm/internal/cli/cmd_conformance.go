@@ -7,7 +7,6 @@ import (
 	"io"
 	"strings"
 
-	"bpfvm/interp"
 	"bpfvm/isa"
 	"bpfvm/vm"
 
@@ -35,7 +34,7 @@ func cmdConformance() *command {
 		setup: func(a *app, c *cobra.Command) func([]string) error {
 			var f conformanceFlags
 			fs := c.Flags()
-			fs.StringVar(&f.engine, "engine", "interp", "interp or step")
+			fs.StringVar(&f.engine, "engine", "interp", "interp, step or jit")
 			fs.StringVar(&f.program, "program", "", "the program as `HEX` instead of standard input")
 			fs.BoolVar(&f.elf, "elf", false, "the program is an object file, as hex")
 			fs.BoolVar(&f.debug, "debug", false, "list the program on stderr")
@@ -127,18 +126,6 @@ func (a *app) elfProgram(b []byte) (isa.Program, error) {
 		return nil, unsupportedErr("program %q refers to %q: the plugin has no maps", p.Name, p.Refs[0].Name)
 	}
 	return p.Insns, nil
-}
-
-// compileEngine returns the engine of that name.
-func compileEngine(name string) (vm.Engine, error) {
-	e, err := pickEngine(name)
-	if err != nil {
-		return nil, err
-	}
-	if e.name == "step" {
-		return interp.Step, nil
-	}
-	return interp.Fast, nil
 }
 
 // runBytes runs a bare program on bare memory: r1 its address, r2 its length.

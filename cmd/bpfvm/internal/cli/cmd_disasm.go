@@ -19,7 +19,10 @@ func cmdDisasm() *command {
 			"for one program is a source for \"bpfvm asm\".\n\n" +
 			"--elf prints what stands in the object instead, section by section and before " +
 			"relocation; that text, too, can be assembled, the whole object at once. FILE may be a " +
-			"directory.",
+			"directory.\n\n" +
+			"--stage=jit prints the machine code that bpfvm's compiler makes, below the instruction that " +
+			"it came from, on every host. The kernel's own machine code looks different: it does not " +
+			"check what its verifier has proven.",
 		examples: []example{
 			{"bpfvm disasm testdata/kmem/kmem_modern.bpf.o:on_free -S", "one program with its C lines"},
 			{"bpfvm disasm prog.o --opcodes --linum", "raw bytes and line numbers"},
@@ -45,7 +48,7 @@ func setupDisasm(a *app, c *cobra.Command) func([]string) error {
 	fs.BoolVar(&f.linum, "linum", false, "show file, line and column")
 	fs.BoolVar(&f.labels, "labels", false, "name jump targets instead of counting slots")
 	fs.BoolVar(&f.elf, "elf", false, "show the object's own sections, before relocation")
-	fs.StringVar(&f.stage, "stage", "xlated", "which form: elf (as --elf) or xlated (linked)")
+	fs.StringVar(&f.stage, "stage", "xlated", "which form: elf (as --elf), xlated (linked) or jit (x86-64)")
 	a.btfFlag(c)
 	a.completeProgram(c)
 	return func(args []string) error {
@@ -53,10 +56,10 @@ func setupDisasm(a *app, c *cobra.Command) func([]string) error {
 		case "xlated":
 		case "elf":
 			f.elf = true
-		case "jit", "all":
-			return unsupportedErr("--stage=%s: the JIT is not in this version of bpfvm", f.stage)
+		case "jit":
+			return a.disasmJIT(args[0])
 		default:
-			return usageErr("--stage=%s: want elf or xlated%s", f.stage, didYouMean(f.stage, []string{"elf", "xlated"}))
+			return usageErr("--stage=%s: want elf, xlated or jit%s", f.stage, didYouMean(f.stage, []string{"elf", "xlated", "jit"}))
 		}
 		return a.disasm(args[0], f)
 	}
@@ -75,6 +78,8 @@ type disasmProg struct {
 	Name    string       `json:"name"` // of the section with --elf
 	Section string       `json:"section"`
 	Insns   []disasmInsn `json:"insns"`
+	// X86Bytes is the size of the machine code, with --stage=jit.
+	X86Bytes int `json:"x86_bytes,omitempty"`
 }
 
 type disasmInsn struct {
@@ -84,6 +89,7 @@ type disasmInsn struct {
 	Func   string      `json:"func,omitempty"` // set on the first slot of a function
 	Reloc  string      `json:"reloc,omitempty"`
 	Source *sourceLine `json:"source,omitempty"` // set where the line changes
+	X86    []x86Row    `json:"x86,omitempty"`    // with --stage=jit
 
 	pc isa.PC
 }

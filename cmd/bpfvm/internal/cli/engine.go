@@ -1,5 +1,11 @@
 package cli
 
+import (
+	"bpfvm/interp"
+	"bpfvm/jit"
+	"bpfvm/vm"
+)
+
 // engineInfo is a word that --engine knows.
 type engineInfo struct {
 	name    string
@@ -13,11 +19,34 @@ func engines() []engineInfo {
 	return []engineInfo{
 		{name: "step", what: "checked interpreter: every access, every register"},
 		{name: "interp", what: "fast interpreter: checks memory accesses only"},
-		{name: "jit", what: "compiler to x86-64",
-			missing: "not in this version of bpfvm", exit: exitUnsupported},
+		jitEngine(),
 		{name: "kernel", what: "the kernel's own, through bpf(2)",
 			missing: "not in this version of bpfvm", exit: exitPrivilege},
 	}
+}
+
+// jitEngine says whether machine code runs here.
+func jitEngine() engineInfo {
+	e := engineInfo{name: "jit", what: "compiler to x86-64: machine code, every memory access checked"}
+	if !jit.Native() {
+		e.missing, e.exit = "machine code runs on linux/amd64 only; disasm --stage=jit lists it everywhere", exitUnsupported
+	}
+	return e
+}
+
+// compileEngine returns the engine of that name.
+func compileEngine(name string) (vm.Engine, error) {
+	e, err := pickEngine(name)
+	if err != nil {
+		return nil, err
+	}
+	switch e.name {
+	case "step":
+		return interp.Step, nil
+	case "jit":
+		return jit.Engine, nil
+	}
+	return interp.Fast, nil
 }
 
 // pickEngine returns the entry for the flag's value.
