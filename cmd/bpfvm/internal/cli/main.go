@@ -277,7 +277,7 @@ func (a *app) lookup(name string) *command {
 
 // plannedVerbs are words that later versions of bpfvm know.
 var plannedVerbs = []string{
-	"verify", "step", "diff", "web", "dap", "trace", "tour", "bench", "labs", "kernel",
+	"verify", "step", "diff", "web", "dap", "trace", "bench", "labs", "kernel",
 }
 
 func (a *app) unknownVerb(word string) error {

@@ -24,6 +24,7 @@ var documents = map[string]any{
 	"asm":     asmDoc{},
 	"run":     runDoc{},
 	"test":    unittestDoc{},
+	"tour":    tourDoc{},
 	"explain": explainDoc{},
 	"doctor":  doctorDoc{},
 	"version": versionDoc{},
