@@ -43,10 +43,10 @@ type attrMapCreate struct {
 	mapType, keySize, valueSize, maxEntries, flags uint32
 	innerFD, numaNode                              uint32
 	name                                           objName
-	ifindex, btfFD, btfKeyType, btfValueType       uint32
-	vmlinuxValueType                               uint32
+	_                                              uint32 // map_ifindex
+	btfFD, btfKeyType, btfValueType                uint32
+	_                                              uint32 // btf_vmlinux_value_type_id
 	extra                                          uint64
-	valueTypeBTFFD, tokenFD                        int32
 }
 
 // attrElem is for BPF_MAP_LOOKUP_ELEM and its relatives; value is the next key for
@@ -56,7 +56,6 @@ type attrElem struct {
 	_     uint32
 	key   pointer
 	value pointer
-	flags uint64
 }
 
 // attrProgLoad is for BPF_PROG_LOAD.
@@ -67,25 +66,24 @@ type attrProgLoad struct {
 	logBuf                     pointer
 	kernVersion, flags         uint32
 	name                       objName
-	ifindex, expectedAttach    uint32
+	_                          uint32 // prog_ifindex
+	expectedAttach             uint32
 	btfFD, funcInfoRec         uint32
 	funcInfo                   pointer
 	funcInfoCount, lineInfoRec uint32
 	lineInfo                   pointer
 	lineInfoCount, attachBTFID uint32
-	attachFD, coreCount        uint32
-	fdArray, core              pointer
-	coreRec, logTrueSize       uint32
-	tokenFD                    int32
-	fdArrayCount               uint32
+	_                          [2]uint32 // attach_prog_fd, core_relo_cnt
+	_                          [2]uint64 // fd_array, core_relos
+	_                          uint32    // core_relo_rec_size
+	logTrueSize                uint32
 }
 
 // attrBTFLoad is for BPF_BTF_LOAD.
 type attrBTFLoad struct {
-	btf, logBuf                       pointer
-	size, logSize, logLevel, trueSize uint32
-	flags                             uint32
-	tokenFD                           int32
+	btf, logBuf             pointer
+	size, logSize, logLevel uint32
+	_                       uint32 // btf_log_true_size
 }
 
 // attrTestRun is for BPF_PROG_TEST_RUN.
@@ -96,8 +94,8 @@ type attrTestRun struct {
 	repeat, duration      uint32
 	ctxSizeIn, ctxSizeOut uint32
 	ctxIn, ctxOut         pointer
-	flags, cpu, batchSize uint32
-	_                     uint32
+	flags, cpu            uint32
+	_                     [2]uint32 // batch_size, padding
 }
 
 // attrInfo is for BPF_OBJ_GET_INFO_BY_FD.
@@ -108,38 +106,27 @@ type attrInfo struct {
 
 // progInfo is struct bpf_prog_info.
 type progInfo struct {
-	progType, id                    uint32
+	_, id                           uint32 // type
 	tag                             [8]byte
 	jitedLen, xlatedLen             uint32
 	jited, xlated                   pointer
-	loadTime                        uint64
-	createdByUID, mapCount          uint32
-	mapIDs                          pointer
+	_                               [2]uint64 // load_time, created_by_uid, nr_map_ids
+	_                               pointer   // map_ids
 	name                            objName
-	ifindex, gplCompatible          uint32
-	netnsDev, netnsIno              uint64
+	_, gplCompatible                uint32    // ifindex; one bit
+	_                               [2]uint64 // netns_dev, netns_ino
 	ksymCount, funcLenCount         uint32
 	ksyms, funcLens                 pointer
-	btfID, funcInfoRec              uint32
+	_, funcInfoRec                  uint32 // btf_id
 	funcInfo                        pointer
 	funcInfoCount, lineInfoCount    uint32
 	lineInfo, jitedLineInfo         pointer
 	jitedLineInfoCount, lineInfoRec uint32
-	jitedLineInfoRec, tagCount      uint32
-	tags                            pointer
-	runTime, runCount, misses       uint64
-	verifiedInsns, attachBTFObj     uint32
-	attachBTF, _                    uint32
-}
-
-// mapInfo is struct bpf_map_info.
-type mapInfo struct {
-	mapType, id, keySize, valueSize, maxEntries, flags uint32
-	name                                               objName
-	ifindex, vmlinuxValueType                          uint32
-	netnsDev, netnsIno                                 uint64
-	btfID, btfKeyType, btfValueType, vmlinuxID         uint32
-	extra                                              uint64
+	jitedLineInfoRec, _             uint32 // nr_prog_tags
+	_                               pointer
+	runTime, runCount, misses       uint64 // recursion_misses
+	verifiedInsns, _                uint32 // attach_btf_obj_id
+	_                               [2]uint32
 }
 
 // bpf makes the system call and returns what it gives, a descriptor for most
@@ -149,8 +136,8 @@ func bpf[T any](cmd uintptr, attr *T) (int, spec.Errno) {
 	return int(r), spec.Errno(errno)
 }
 
-// getInfo fills a progInfo or mapInfo.
-func getInfo[T any](fd int, info *T) spec.Errno {
+// getInfo asks about a program.
+func getInfo(fd int, info *progInfo) spec.Errno {
 	attr := attrInfo{fd: uint32(fd), infoLen: uint32(unsafe.Sizeof(*info)), info: pointer{p: unsafe.Pointer(info)}}
 	_, errno := bpf(unix.BPF_OBJ_GET_INFO_BY_FD, &attr)
 	return errno

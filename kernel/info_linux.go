@@ -21,6 +21,7 @@ func readBack(fd int, p *wireProg, job *wireJob) (*ProgInfo, error) {
 	out := &ProgInfo{
 		ID: sizes.id, Name: text(sizes.name[:]), Tag: hex.EncodeToString(sizes.tag[:]),
 		VerifiedInsns: sizes.verifiedInsns, XlatedLen: sizes.xlatedLen, JitedLen: sizes.jitedLen,
+		GPL: sizes.gplCompatible&1 != 0,
 	}
 	if job.Want == 0 {
 		return out, nil

@@ -114,6 +114,7 @@ type ProgInfo struct {
 	VerifiedInsns uint32 // instructions that the verifier processed
 	XlatedLen     uint32 // bytes
 	JitedLen      uint32 // bytes; 0 means that the kernel interprets
+	GPL           bool   // the license is compatible with the GPL
 
 	Xlated      isa.Program // with WantXlated
 	XlatedLines []Line      // sorted by PC
@@ -179,6 +180,11 @@ type Outcome struct {
 	Load *LoadResult
 	Runs []RunResult // one for each input
 	Maps []MapDump   // in the order of the job's maps, after the last run
+	// RunCount and RunTime are the kernel's own statistics over all runs; zero unless
+	// kernel.bpf_stats_enabled is set. Misses are runs that were left out because the
+	// program was running already.
+	RunCount, Misses uint64
+	RunTime          time.Duration
 }
 
 // MapDump is the content of a map.

@@ -119,7 +119,7 @@ func (k *Kernel) Run(ctx context.Context, job Job, inputs []Input) (*Outcome, er
 	if err != nil {
 		return nil, err
 	}
-	kind, err := TestRun(wire.Progs[0].Type)
+	kind, err := TestRun(wire.Progs[0].Type, wire.Progs[0].Attach)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", job.Program, err)
 	}
@@ -135,7 +135,10 @@ func (k *Kernel) Run(ctx context.Context, job Job, inputs []Input) (*Outcome, er
 	if a.Load.Verdict != Accepted {
 		return nil, &LoadError{Program: job.Program, Result: a.Load}
 	}
-	return &Outcome{Load: a.Load, Runs: a.Runs, Maps: a.Maps}, nil
+	return &Outcome{
+		Load: a.Load, Runs: a.Runs, Maps: a.Maps,
+		RunCount: a.Count.Runs, Misses: a.Count.Misses, RunTime: a.Count.Time,
+	}, nil
 }
 
 // flagLiveFrames is BPF_F_TEST_XDP_LIVE_FRAMES: packets that the program lets pass
@@ -147,11 +150,13 @@ func (in *Input) check(kind string) error {
 	switch {
 	case in.Flags&flagLiveFrames != 0:
 		return &UnsupportedError{What: "live frames: packets would leave the test"}
-	case kind == "ctx" && in.Data != nil:
+	case kind == RunCtx && in.Data != nil:
 		return errors.New("has a packet, but programs of this type get a context only")
-	case kind == "ctx" && in.Repeat > 1:
-		return &UnsupportedError{What: "repeated runs of a program that gets a context only"}
-	case kind == "data" && len(in.Data) == 0:
+	case kind == RunNone && (in.Data != nil || in.Ctx != nil):
+		return errors.New("is not empty, but the kernel makes the arguments of traced functions itself")
+	case kind != RunData && in.Repeat > 1:
+		return &UnsupportedError{What: "repeated runs of a program that gets no packet"}
+	case kind == RunData && len(in.Data) == 0:
 		return errors.New("has no packet")
 	}
 	return nil

@@ -64,7 +64,13 @@ func object(t testing.TB, path string) *spec.CollectionSpec {
 // assembled makes a collection of programs written in assembly.
 func assembled(t testing.TB, src string) *spec.CollectionSpec {
 	t.Helper()
-	u, err := isa.Assemble("test.s", []byte(src), isa.Options{})
+	u, err := isa.Assemble("test.s", []byte(src), isa.Options{HelperID: func(name string) (int32, bool) {
+		h := spec.HelperByName(name)
+		if h == nil {
+			return 0, false
+		}
+		return int32(h.ID), true
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

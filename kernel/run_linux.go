@@ -65,7 +65,7 @@ func (s *session) testRun(fd int, typ spec.ProgType, in *Input) RunResult {
 func takesSKB(t spec.ProgType) bool {
 	switch t {
 	case spec.ProgSocketFilter, spec.ProgSchedCls, spec.ProgSchedAct, spec.ProgCgroupSKB,
-		spec.ProgLWTIn, spec.ProgLWTOut, spec.ProgLWTXmit, spec.ProgLWTSeg6Local:
+		spec.ProgLWTIn, spec.ProgLWTOut, spec.ProgLWTXmit:
 		return true
 	}
 	return false
@@ -106,6 +106,10 @@ func run(job *wireJob, inputs []Input, cpus int, step func(string, ...any)) (a a
 		r := s.testRun(s.progs[0], job.Progs[0].Type, &inputs[i])
 		r.Records = s.drain()
 		a.Runs = append(a.Runs, r)
+	}
+	var info progInfo
+	if errno := getInfo(s.progs[0], &info); errno == 0 {
+		a.Count = runCount{Runs: info.runCount, Misses: info.misses, Time: time.Duration(info.runTime)}
 	}
 	for _, m := range s.maps {
 		step("read map %s", m.spec.Name)

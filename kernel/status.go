@@ -33,18 +33,31 @@ type TypeStatus struct {
 	// Load is 0 where a program of the type was loaded, else the error number.
 	Load    spec.Errno
 	Reason  string // why not, in words
-	TestRun string // see TestRun
+	TestRun string // what TestRun says of it; empty for nothing
 }
 
-// TestRun returns what BPF_PROG_TEST_RUN takes for a program type: "data" for a
-// packet (and a context where the type has one), "ctx" for a context only, or an
-// *UnsupportedError that says why it takes nothing.
-func TestRun(t spec.ProgType) (string, error) {
+// What a test run takes.
+const (
+	RunData = "data" // a packet, and a context where the type has one
+	RunCtx  = "ctx"  // a context
+	RunNone = "none" // nothing: the kernel calls its own function that the program traces
+)
+
+// TestRun returns what BPF_PROG_TEST_RUN takes for programs of a type and attach
+// type, or an *UnsupportedError that says what the kernel answers instead. The
+// facts are those of Linux 6.18.
+func TestRun(t spec.ProgType, a spec.AttachType) (string, error) {
 	info := t.Info()
-	if info == nil {
+	switch {
+	case info == nil:
 		return "", &UnsupportedError{What: "test run of " + t.String() + ": no such program type"}
-	}
-	if info.TestRun == "data" || info.TestRun == "ctx" {
+	case t == spec.ProgTracing: // net/bpf/test_run.c, bpf_prog_test_run_tracing
+		switch a {
+		case spec.AttachTraceFentry, spec.AttachTraceFexit, spec.AttachModifyReturn:
+			return RunNone, nil
+		}
+		return "", &UnsupportedError{What: "test run of " + t.String() + " programs at " + a.String() + ": the kernel answers EFAULT"}
+	case info.TestRun == RunData || info.TestRun == RunCtx:
 		return info.TestRun, nil
 	}
 	return "", &UnsupportedError{What: "test run of " + t.String() + " programs: the kernel answers " + info.TestRun}

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"strings"
@@ -100,6 +101,14 @@ func setting(name string) string {
 	return strings.TrimSpace(string(b))
 }
 
+// The JIT's settings are to be read in the machine's first network namespace only,
+// so before the worker leaves it.
+var jitEnable, jitHarden string
+
+func readJITSettings() {
+	jitEnable, jitHarden = setting("net/core/bpf_jit_enable"), setting("net/core/bpf_jit_harden")
+}
+
 // inWords says what a setting's value means.
 func inWords(value string, words ...string) string {
 	if len(value) == 1 && int(value[0]-'0') < len(words) {
@@ -123,8 +132,8 @@ func readStatus(cpus int, isolated bool, step func(string, ...any)) *Status {
 	st := &Status{
 		Release: text(u.Release[:]), Arch: text(u.Machine[:]), CPUs: cpus, UserNS: inUserNamespace(), Isolated: isolated,
 		Unprivileged: inWords(setting("kernel/unprivileged_bpf_disabled"), "allowed", "refused, until the next boot", "refused"),
-		JIT:          inWords(setting("net/core/bpf_jit_enable"), "off", "on", "on, with debug output"),
-		Harden:       inWords(setting("net/core/bpf_jit_harden"), "off", "for unprivileged users", "for all users"),
+		JIT:          inWords(jitEnable, "off", "on", "on, with debug output"),
+		Harden:       inWords(jitHarden, "off", "for unprivileged users", "for all users"),
 		Kallsyms:     inWords(setting("kernel/kptr_restrict"), "shown", "shown to CAP_SYSLOG", "hidden"),
 		RunStats:     setting("kernel/bpf_stats_enabled") == "1",
 		BTF:          exists("/sys/kernel/btf/vmlinux"),
@@ -152,25 +161,28 @@ func readStatus(cpus int, isolated bool, step func(string, ...any)) *Status {
 var examples = map[spec.ProgType]struct {
 	attach spec.AttachType
 	to     string
+	flags  uint32
 }{
-	spec.ProgTracing:        {spec.AttachTraceFentry, "bpf_fentry_test1"},
-	spec.ProgLSM:            {spec.AttachLSMMAC, "file_open"},
-	spec.ProgCgroupSockAddr: {spec.AttachCgroupInet4Bind, ""},
-	spec.ProgCgroupSockopt:  {spec.AttachCgroupGetsockopt, ""},
-	spec.ProgSKLookup:       {spec.AttachSKLookup, ""},
-	spec.ProgNetfilter:      {spec.AttachNetfilter, ""},
-	spec.ProgCgroupSock:     {spec.AttachCgroupInetSockCreate, ""},
+	spec.ProgTracing:        {attach: spec.AttachTraceFentry, to: "bpf_fentry_test1"},
+	spec.ProgLSM:            {attach: spec.AttachLSMMAC, to: "file_open"},
+	spec.ProgCgroupSockAddr: {attach: spec.AttachCgroupInet4Bind},
+	spec.ProgCgroupSockopt:  {attach: spec.AttachCgroupGetsockopt},
+	spec.ProgSKLookup:       {attach: spec.AttachSKLookup},
+	spec.ProgNetfilter:      {attach: spec.AttachNetfilter},
+	spec.ProgCgroupSock:     {attach: spec.AttachCgroupInetSockCreate},
+	spec.ProgSyscall:        {flags: unix.BPF_F_SLEEPABLE},
 }
 
 // tryType loads the shortest program of a type, which returns 1, or 0 where only
 // that is allowed.
 func tryType(t spec.ProgTypeInfo, cpus int, step func(string, ...any)) TypeStatus {
-	ts := TypeStatus{Type: t.Type, TestRun: t.TestRun}
 	ex := examples[t.Type]
+	ts := TypeStatus{Type: t.Type}
+	ts.TestRun, _ = TestRun(t.Type, ex.attach)
 	for _, ret := range []int32{1, 0} {
 		s := &session{job: &wireJob{Log: LogInsns, MaxLog: firstLog}, cpus: cpus, step: step}
 		fd, r, err := s.load(&wireProg{
-			Name: t.Name, Type: t.Type, Attach: ex.attach, AttachTo: ex.to, License: "GPL",
+			Name: t.Name, Type: t.Type, Attach: ex.attach, AttachTo: ex.to, Flags: ex.flags, License: "GPL",
 			Insns: isa.Encode(isa.Program{{Op: 0xb7, Imm: ret}, {Op: isa.OpExit}}), // r0 = ret; exit
 		})
 		if err != nil {
@@ -186,7 +198,7 @@ func tryType(t spec.ProgTypeInfo, cpus int, step func(string, ...any)) TypeStatu
 			return ts
 		}
 		if r.Verdict == Rejected {
-			ts.Reason = r.Message()
+			ts.Reason = cmp.Or(r.Message(), "refused before the verifier runs: the type may not be built in")
 		}
 	}
 	return ts

@@ -36,8 +36,15 @@ type answer struct {
 	Load    *LoadResult
 	Runs    []RunResult
 	Maps    []MapDump
+	Count   runCount
 	Status  *Status
 	Failure *failure
+}
+
+// runCount is what the kernel counted.
+type runCount struct {
+	Runs, Misses uint64
+	Time         time.Duration
 }
 
 // failure is an error that is neither a verdict nor the worker's end.

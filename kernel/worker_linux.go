@@ -101,6 +101,7 @@ func load(job *wireJob, cpus int, step func(string, ...any)) (answer, error) {
 // prepareThread sets the thread up and asks whether bpf(2) is there for us.
 func prepareThread(cpu int) hello {
 	hi := hello{TID: unix.Gettid(), CPUs: possibleCPUs()}
+	readJITSettings()
 	hi.Network = unix.Unshare(unix.CLONE_NEWNET) == nil
 	if cpu >= 0 {
 		var set, allowed unix.CPUSet
