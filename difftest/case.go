@@ -23,6 +23,9 @@ type Case struct {
 	Frames []scenario.Frame
 	Files  fs.FS
 	Repeat int
+	// Prepare, when set, is called on each runtime before anything happens: it fills
+	// maps, for example.
+	Prepare func(*runtime.Runtime, *runtime.Collection) error
 
 	// Runtime are the options of the small kernel that our engines run in; its
 	// Engine is set by each of them.
@@ -118,6 +121,11 @@ func (c *Case) load(o runtime.Options) (_ *loaded, err error) {
 			all = append(all, coll.Skipped[p.Name])
 		}
 		return nil, fmt.Errorf("load: %w", errors.Join(all...))
+	}
+	if c.Prepare != nil {
+		if err := c.Prepare(rt, coll); err != nil {
+			return nil, err
+		}
 	}
 	return &loaded{rt, coll, scenario.Options{
 		Runtime: rt, Collection: coll, Script: c.Script, Frames: c.Frames, Files: c.Files,

@@ -82,3 +82,20 @@ func machineOf(e Engine) vm.Engine {
 	}
 	return nil
 }
+
+// Missing stands for an engine that cannot be used here: each case is counted as
+// skipped on it.
+func Missing(name string, why error) Engine { return missing{name, why} }
+
+type missing struct {
+	name string
+	why  error
+}
+
+// Name returns the engine's name.
+func (m missing) Name() string { return m.name }
+
+// Run returns the reason.
+func (m missing) Run(context.Context, *Case) (*Outcome, error) {
+	return nil, &Refused{Reason: m.why.Error()}
+}

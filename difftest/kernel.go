@@ -116,7 +116,7 @@ func runError(err error) error {
 
 // canTestRun says why a case cannot be given to the kernel.
 func canTestRun(c *Case, p *spec.ProgramSpec) error {
-	if _, err := kernel.TestRun(p.Type); err != nil {
+	if _, err := kernel.TestRun(p.Type, p.Attach); err != nil {
 		return &Refused{Reason: err.Error()}
 	}
 	if hookOf(p.Type) == "" && p.Type != spec.ProgRawTracepoint {

@@ -57,6 +57,7 @@ func commands() []*command {
 		cmdAsm(),
 		cmdRun(),
 		cmdUnittest(),
+		cmdDiff(),
 		cmdTour(),
 		cmdExplain(),
 		cmdDoctor(),

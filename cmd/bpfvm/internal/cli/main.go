@@ -11,6 +11,8 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"bpfvm/kernel"
+
 	"github.com/cilium/ebpf/btf"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -33,6 +35,7 @@ type IO struct {
 // OSMain runs Main on the process's own arguments and files. Ctrl-C ends a run
 // through its context, so that its output so far is kept.
 func OSMain() int {
+	kernel.WorkerMain() // does not return in a process that was started to ask the kernel
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process
@@ -277,7 +280,7 @@ func (a *app) lookup(name string) *command {
 
 // plannedVerbs are words that later versions of bpfvm know.
 var plannedVerbs = []string{
-	"verify", "step", "diff", "web", "dap", "trace", "bench", "labs", "kernel",
+	"verify", "step", "web", "dap", "trace", "bench", "labs", "kernel",
 }
 
 func (a *app) unknownVerb(word string) error {

@@ -24,6 +24,10 @@ var documents = map[string]any{
 	"asm":     asmDoc{},
 	"run":     runDoc{},
 	"test":    unittestDoc{},
+	"diff":    diffDoc{},
+
+	"diff-verdicts": verdictsDoc{},
+
 	"tour":    tourDoc{},
 	"explain": explainDoc{},
 	"doctor":  doctorDoc{},
