@@ -192,8 +192,19 @@ func (c *compiler) entryStub() {
 			c.rr(opXorL, regMap[r], regMap[r])
 		}
 	}
+	c.pushFrame(&c.source.funcs[0])
 	if c.isTarget[0] {
 		c.jump(always, c.slots[0])
+	}
+}
+
+// pushFrame makes a function's part of the native stack.
+func (c *compiler) pushFrame(f *function) {
+	for _, r := range f.saved {
+		c.r(opPush, regMap[r])
+	}
+	if f.mayGoto {
+		c.add(instr{op: opPush, form: fI, imm: mayGotoLimit})
 	}
 }
 
@@ -210,12 +221,7 @@ func (c *compiler) prologue(pc isa.PC, l label) {
 	}
 	c.bind(l)
 	f := c.funcAt(pc)
-	for _, r := range f.saved {
-		c.r(opPush, regMap[r])
-	}
-	if f.mayGoto {
-		c.add(instr{op: opPush, form: fI, imm: mayGotoLimit})
-	}
+	c.pushFrame(f)
 	c.clearFrame(f.reach)
 	if !c.exact {
 		c.jump(condS, c.nearEnd(pc))
@@ -278,7 +284,8 @@ func (c *compiler) stubs() {
 	c.mi(opMovL, inContext(regAddr, ctxImage), int64(int32(c.id)))
 	c.rm(opMovQ, rsp, inContext(regAddr, ctxGoSP))
 	c.rm(opMovQ, rbp, inContext(regAddr, ctxGoBP))
-	c.none(opRet)
+	c.r(opPop, regTmp)
+	c.r(opJmpReg, regTmp)
 }
 
 // inFrame reports whether an access through R10 stays in the frame, which can

@@ -17,7 +17,7 @@ type context struct {
 
 	exit   uint32 // why machine code has left, and the slot
 	image  uint32 // id of the image that has left
-	addr   uint64 // of a refused access
+	entry  uint64 // address of bpf_func
 	maxTop uint64 // R10 of the deepest frame
 	floor  int64  // where counting code leaves
 }
@@ -33,7 +33,7 @@ const (
 	ctxInsnsi = 128
 	ctxExit   = 136
 	ctxImage  = 140
-	ctxAddr   = 144
+	ctxEntry  = 144
 	ctxMaxTop = 152
 	ctxFloor  = 160
 )

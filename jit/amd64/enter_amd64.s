@@ -10,6 +10,7 @@
 #define ctxGoBP 120
 #define ctxInsnsi 128
 #define ctxExit 136
+#define ctxEntry 144
 #define stackMask 0x3fff
 #define ctxBase -4095
 
@@ -18,9 +19,11 @@
 // preempts it nor walks its stack. Registers need no saving, since all are the
 // caller's to save in ABI0, but for SP and BP.
 
+// Jumps to and fro are no CALLs and RETs where these would not match: the
+// processor foretells a RET by the last CALL, and pays for each surprise.
+
 // func enter(c *context)
-// calls bpf_func(ctx, insnsi): the address on top of the native stack, with ctx in
-// DI and insnsi in SI.
+// calls bpf_func(ctx, insnsi) on the native stack, with ctx in DI and insnsi in SI.
 TEXT ·enter(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ c+0(FP), R10
 	MOVQ BP, ctxGoBP(R10)
@@ -31,8 +34,10 @@ TEXT ·enter(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ ctxBudget(R10), R9
 	MOVQ ctxArena(R10), R12
 	MOVQ 80(R10), BP
+	MOVQ ctxEntry(R10), R11
 	MOVQ ctxSP(R10), SP
-	RET
+	CALL R11
+	JMP  ·leave(SB)
 
 // func resume(c *context)
 // continues at the address on top of the native stack with all registers.
@@ -55,9 +60,12 @@ TEXT ·resume(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ ctxBudget(R10), R9
 	MOVQ ctxArena(R10), R12
 	MOVQ ctxSP(R10), SP
-	RET
+	MOVQ 0(SP), R11
+	LEAQ 8(SP), SP
+	JMP  R11
 
-// leave is where the outermost function of an entry returns to.
+// leave is where the outermost function of an entry returns to: a callback by its
+// return address, a program behind the CALL in enter.
 TEXT ·leave(SB), NOSPLIT|NOFRAME, $0
 	MOVQ SP, R10
 	ORQ  $stackMask, R10

@@ -27,12 +27,12 @@ func TestContextOffsets(t *testing.T) {
 		"ctxRegs": unsafe.Offsetof(c.regs), "ctxBudget": unsafe.Offsetof(c.budget), "ctxArena": unsafe.Offsetof(c.arena),
 		"ctxSP": unsafe.Offsetof(c.sp), "ctxGoSP": unsafe.Offsetof(c.goSP), "ctxGoBP": unsafe.Offsetof(c.goBP),
 		"ctxInsnsi": unsafe.Offsetof(c.insnsi), "ctxExit": unsafe.Offsetof(c.exit), "ctxImage": unsafe.Offsetof(c.image),
-		"ctxMaxTop": unsafe.Offsetof(c.maxTop), "ctxFloor": unsafe.Offsetof(c.floor),
+		"ctxEntry": unsafe.Offsetof(c.entry), "ctxMaxTop": unsafe.Offsetof(c.maxTop), "ctxFloor": unsafe.Offsetof(c.floor),
 	}
 	for name, v := range map[string]uintptr{
 		"ctxRegs": ctxRegs, "ctxBudget": ctxBudget, "ctxArena": ctxArena, "ctxSP": ctxSP, "ctxGoSP": ctxGoSP,
 		"ctxGoBP": ctxGoBP, "ctxInsnsi": ctxInsnsi, "ctxExit": ctxExit, "ctxImage": ctxImage,
-		"ctxMaxTop": ctxMaxTop, "ctxFloor": ctxFloor,
+		"ctxEntry": ctxEntry, "ctxMaxTop": ctxMaxTop, "ctxFloor": ctxFloor,
 	} {
 		if offsets[name] != v {
 			t.Errorf("%s is %d, the field is at %d", name, v, offsets[name])
@@ -59,7 +59,7 @@ func TestContextOffsets(t *testing.T) {
 			t.Errorf("enter_amd64.s: %s is %s, want %s", d[1], d[2], want)
 		}
 	}
-	if len(defines) < 9 {
+	if len(defines) < 10 {
 		t.Errorf("%d definitions in enter_amd64.s", len(defines))
 	}
 }

@@ -124,15 +124,14 @@ func (r *run) begin(p *Program) *vm.Trap {
 	if t != nil {
 		return t
 	}
-	sp := r.base + stackBytes - ctxBytes - 8
-	*r.word(sp) = leaveAt
-	sp = r.pushFrame(sp, &p.funcs[0])
-	sp -= 8
-	*r.word(sp) = l.base // bpf_func
-	c.sp = sp
+	c.sp, c.entry = r.top(), l.base
 	enter(c)
 	return r.serve()
 }
+
+// top is where the native stack begins; just below lies the return address of the
+// program itself.
+func (r *run) top() uint64 { return r.base + stackBytes - ctxBytes }
 
 // pushFrame makes a function's part of the native stack below sp, as its prologue
 // would; what it saves is of no use to anyone.

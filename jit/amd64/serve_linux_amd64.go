@@ -96,7 +96,7 @@ func (r *run) tailCall(l *loaded, slot isa.PC) *vm.Trap {
 		return fail("tail call: "+err.Error(), err)
 	}
 	sp, saved := r.returnSlot(l, slot)
-	if ret := *r.word(sp); ret != leaveAt && ret != restoreAt {
+	if ret := *r.word(sp); sp != r.top()-8 && ret != leaveAt && ret != restoreAt {
 		for i := len(saved) - 1; i >= 0; i-- {
 			sp -= 8
 			*r.word(sp) = saved[i]
