@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 
 	"bpfvm/spec"
@@ -36,13 +37,22 @@ func (env *env) plainMap(m *spec.MapSpec) error {
 	return nil
 }
 
+// loadTypes parses the object's BTF once.
+func (env *env) loadTypes() error {
+	if env.types != nil {
+		return nil
+	}
+	types, err := btf.LoadSpecFromReader(bytes.NewReader(env.opts.BTF))
+	if err != nil {
+		return fmt.Errorf("parse BTF: %w", err)
+	}
+	env.types = types
+	return nil
+}
+
 func (env *env) findSpecial(m *spec.MapSpec) string {
-	if env.types == nil {
-		types, err := btf.LoadSpecFromReader(bytes.NewReader(env.opts.BTF))
-		if err != nil {
-			return "malformed BTF"
-		}
-		env.types = types
+	if env.loadTypes() != nil {
+		return "malformed BTF"
 	}
 	t, err := env.types.TypeByID(btf.TypeID(m.ValueTypeID))
 	if err != nil {

@@ -11,7 +11,7 @@ func (env *env) checkFuncCall(isa.Instruction) error {
 	t, _ := env.insns.CallTarget(isa.PC(env.insnIdx))
 	sub := env.subprogAt(int(t))
 	if env.subprogs[sub].global {
-		return notModelled("global function %s, which is verified on its own", env.subprogs[sub].name)
+		return env.callGlobal(sub)
 	}
 	callee, err := env.enterFunc(env.cur, sub, env.insnIdx)
 	if err != nil {

@@ -64,6 +64,8 @@ const (
 	CodeBadRegister     Code = "V059"
 	CodeTooManyMaps     Code = "V060"
 	CodeMapProgram      Code = "V061"
+	CodeGlobalProto     Code = "V062"
+	CodeGlobalArg       Code = "V063"
 )
 
 // Explanation is what there is to say about a code without a program at hand.
@@ -205,6 +207,11 @@ var explanations = []Explanation{
 	{CodeBadRegister, "no such register", "R%d is invalid", "There are R0 to R10.", "Check the encoding."},
 	{CodeTooManyMaps, "too many maps", "The total number of maps per program has reached the limit of %d", "A program uses at most 64 maps.", "Put several values into one map."},
 	{CodeMapProgram, "a map that programs cannot use", "bpf_struct_ops map cannot be used in prog", "The map is for user space only.", "Use another map."},
+	{CodeGlobalProto, "a global function that cannot stand on its own", "Global function %s() doesn't return scalar. Only those are supported.",
+		"Global functions are verified for all arguments of their prototype, so the prototype must say enough.",
+		"Make it static, or let it take and return numbers and pointers to structures of known size."},
+	{CodeGlobalArg, "the wrong argument for a global function", "R%d is not a scalar",
+		"The function was verified for arguments of its prototype only.", "Pass what the prototype says, or make the function static."},
 }
 
 // Explanations returns all codes with what they mean, in order. The slice is

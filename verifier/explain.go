@@ -68,7 +68,7 @@ func (env *env) path() []Decision {
 // slice finds the instructions of the path that the current one depends on: what
 // made its registers, through the stack and across calls, and the branches that
 // were decided by them.
-func (env *env) slice() []isa.PC {
+func (env *env) slice(code Code) []isa.PC {
 	t := env.trace()
 	if len(t) == 0 {
 		return nil
@@ -121,7 +121,8 @@ func (env *env) slice() []isa.PC {
 			hit = r0 != 0
 		case class.IsJump() && ins.Op.Code() == isa.CodeJa:
 		case class.IsJump():
-			if hit = f.regs&use != 0; hit {
+			// What is proven of the packet is proven by comparisons with its end.
+			if hit = f.regs&use != 0 || code == CodePacketBounds && env.aux[pc].packetCompare; hit {
 				f.regs |= use
 			}
 		case class == isa.ClassST || class == isa.ClassSTX:

@@ -49,28 +49,20 @@ func (env *env) pop() bool {
 // checkMain verifies the program itself (do_check_main).
 func (env *env) checkMain() error { return env.checkFunction(0) }
 
-// checkGlobals verifies the functions that stand on their own
-// (do_check_subprogs): global ones that are called.
-func (env *env) checkGlobals() error {
-	for i := range env.subprogs {
-		if env.subprogs[i].global {
-			// Their arguments are what BTF says, not what a caller passes.
-			env.insnIdx = env.subprogs[i].start
-			return notModelled("global function %s, which is verified on its own", env.subprogs[i].name)
-		}
-	}
-	return nil
-}
-
 // checkFunction follows every path of a function (do_check_common).
 func (env *env) checkFunction(sub int) error {
 	start := env.log.pos()
 	f := newFuncState(mainCall, 0, sub)
 	env.cur = &State{Frames: []*FuncState{f}, branches: 1, firstInsn: env.subprogs[sub].start, lastInsn: -1}
-	f.Regs[isa.R1].setPointer(PtrToCtx)
+	if sub == 0 {
+		f.Regs[isa.R1].setPointer(PtrToCtx)
+	} else if err := env.globalArgs(sub, f); err != nil {
+		return err
+	}
 	env.insnIdx, env.prevInsn = env.subprogs[sub].start, -1
 	env.buckets = make([][]*stateEntry, len(env.insns))
 	env.live.reset()
+	env.loops = nil
 	env.log.prevLine = nil
 	env.scratchAll()
 	if err := env.explore(); err != nil {

@@ -6,19 +6,22 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"bpfvm/elf"
 	"bpfvm/isa"
 	"bpfvm/spec"
+
+	"golang.org/x/tools/txtar"
 )
 
 var genCount = flag.Int("programs", 150, "generated programs to compare with the kernel")
 
 // Classes of agreement, as "diff --verdicts" counts them.
 type agreement struct {
-	bothAccept, sameMessage, otherMessage, falseAccept, falseReject, notModelled, sameLog, sameProcessed int
+	bothAccept, sameMessage, otherMessage, falseAccept, falseReject, notModelled, sameProcessed int
 }
 
 func (a agreement) String() string {
@@ -156,6 +159,33 @@ func TestKernelAgreesOnObjects(t *testing.T) {
 			}
 			a.compare(t, k, kernelJobOf(c, p), r, o.name+":"+p.Name)
 		}
+	}
+	t.Log(a)
+}
+
+// TestKernelAgreesOnCases asks the kernel about every case of testdata.
+func TestKernelAgreesOnCases(t *testing.T) {
+	k := needKernel(t)
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a agreement
+	for _, file := range files {
+		ar, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, opts := assembleSpec(t, string(section(ar, "asm")))
+		p.Funcs = nil // no BTF goes to the kernel
+		opts.LogLevel = LogLevel1
+		r, err := Verify(p, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		job := kernelJobOf(&spec.CollectionSpec{Maps: opts.Maps}, p)
+		job.Level = LogLevel1
+		a.compare(t, k, job, r, file)
 	}
 	t.Log(a)
 }

@@ -102,6 +102,7 @@ func (env *env) matchPacket(ins isa.Instruction, d, s *RegState, fall, jump *Sta
 	default:
 		return
 	}
+	env.aux[env.insnIdx].packetCompare = true
 	// Now it reads: if pkt c end goto.
 	switch c {
 	case isa.CodeJgt: // jump: beyond the end; fall through: pkt <= end

@@ -11,7 +11,6 @@ import (
 type stateEntry struct {
 	state        *State
 	hits, misses int
-	dropped      bool
 }
 
 // exactness says how states are compared (enum exact_level).

@@ -137,8 +137,6 @@ type State struct {
 	mayGotoDepth   int
 	callbackUnroll int
 	cleaned        bool
-	inSleepable    bool
-	changedPacket  bool
 }
 
 func (s *State) cur() *FuncState { return s.Frames[len(s.Frames)-1] }

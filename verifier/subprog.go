@@ -9,17 +9,17 @@ import (
 
 // subprog is one function of the program (struct bpf_subprog_info).
 type subprog struct {
-	name       string
-	start, end int
-	global     bool
-	stackDepth int // bytes, from the lowest access
-	tailCall   bool
-	ldAbs      bool
-	isCallback bool
-	asyncCB    bool
+	name             string
+	start, end       int
+	global           bool
+	stackDepth       int // bytes, from the lowest access
+	tailCall         bool
+	ldAbs            bool
+	isCallback       bool
+	asyncCB          bool
+	called, verified bool // global functions
 	// changesPacket says that a call may move the packet.
 	changesPacket bool
-	postorder     []int
 }
 
 // findSubprogs makes a function of slot 0, of each call's target and of each

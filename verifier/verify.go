@@ -155,16 +155,17 @@ type env struct {
 
 // insnAux is what the verifier keeps beside each slot.
 type insnAux struct {
-	prune       bool // states are compared here (mark_prune_point)
-	jumpPoint   bool // the way here is not straight (mark_jmp_point)
-	checkpoint  bool // a state is always kept here (mark_force_checkpoint)
-	callsBack   bool // a helper that calls a subprogram while it runs
-	seen        int  // how often it was looked at
-	ref         *spec.Ref
-	ptrType     RegType // the pointer that a load or store went through
-	scc         int
-	mapUsed     *spec.MapSpec
-	taken, fell bool // ways that the branch has gone
+	prune         bool // states are compared here (mark_prune_point)
+	jumpPoint     bool // the way here is not straight (mark_jmp_point)
+	checkpoint    bool // a state is always kept here (mark_force_checkpoint)
+	packetCompare bool // compares with the packet\'s end
+	callsBack     bool // a helper that calls a subprogram while it runs
+	seen          int  // how often it was looked at
+	ref           *spec.Ref
+	ptrType       RegType // the pointer that a load or store went through
+	scc           int
+	mapUsed       *spec.MapSpec
+	taken, fell   bool // ways that the branch has gone
 }
 
 // Verify looks at every path of the program and reports whether the kernel would
@@ -263,7 +264,7 @@ func (env *env) check() error {
 	}
 	steps := []func() error{
 		env.findSubprogs, env.checkSubprogs, env.resolveWide, env.checkCFG,
-		env.computeLiveRegs, env.checkGlobals, env.checkMain, env.checkStackDepth,
+		env.computeLiveRegs, env.checkMain, env.checkGlobals, env.checkStackDepth,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -323,7 +324,7 @@ func (env *env) where(r *Report) {
 	r.State = env.cur
 	if env.cur != nil {
 		r.Path = env.path()
-		r.Slice = env.slice()
+		r.Slice = env.slice(r.Code)
 	}
 	r.Hint, r.Fix = env.hint(r)
 }
