@@ -7,7 +7,7 @@ import (
 func cmdCompletion() *command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	return &command{
-		name: "completion", args: "bash|zsh|fish|powershell", short: "print a shell completion script",
+		name: "completion", minor: true, args: "bash|zsh|fish|powershell", short: "print a shell completion script",
 		long: "Prints the script that makes the shell complete verbs, flags, the programs, maps and " +
 			"functions of the object named, and the topics of explain.\n\n" +
 			"bash        source <(bpfvm completion bash)\n" +

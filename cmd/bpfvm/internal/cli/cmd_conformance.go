@@ -15,7 +15,7 @@ import (
 
 func cmdConformance() *command {
 	return &command{
-		name: "conformance-plugin", args: "[MEMORY]", short: "run a program for the bpf_conformance suite",
+		name: "conformance-plugin", minor: true, args: "[MEMORY]", short: "run a program for the bpf_conformance suite",
 		long: "The plugin protocol of github.com/Alan-Jowett/bpf_conformance: MEMORY is hex bytes, the " +
 			"program comes as hex bytes on standard input (or with --program), and r0 goes to standard " +
 			"output as hex. The program gets the address of the memory in r1 and its length in r2. Every " +

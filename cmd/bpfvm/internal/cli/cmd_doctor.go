@@ -14,7 +14,7 @@ import (
 
 func cmdDoctor() *command {
 	return &command{
-		name: "doctor", short: "show what works here and what is missing",
+		name: "doctor", minor: true, short: "show what works here and what is missing",
 		long: "Looks at this machine and says which parts of bpfvm can be used: engines, the kernel's " +
 			"bpf(2), a compiler for eBPF, the terminal. It only looks: nothing is loaded, attached " +
 			"or changed. Whatever it finds, the interpreter works, and the exit code is 0.",

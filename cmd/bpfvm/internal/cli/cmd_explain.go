@@ -77,6 +77,7 @@ func groups() []group {
 		{"programs", "program types", programTopics},
 		{"sections", "section names and what they choose", sectionTopics},
 		{"contexts", "what r1 points to, field by field", contextTopics},
+		{"verifier", "codes of the verifier's refusals", verifierTopics},
 		{"limits", "sizes and counts of Linux " + targetKernel, limitTopics},
 		{"errno", "error numbers that helpers and maps return", errnoTopics},
 		{"formats", "what run reads: event scripts, packets, map files", formatTopics},

@@ -12,7 +12,7 @@ import (
 
 func cmdHelp() *command {
 	return &command{
-		name: "help", args: "[VERB | FORMAT | schemas]", short: "explain a verb: flags, examples, exit codes",
+		name: "help", minor: true, args: "[VERB | FORMAT | schemas]", short: "explain a verb: flags, examples, exit codes",
 		long: "Without a verb it lists them all. \"help events\", \"help packets\" and \"help maps\" explain what run reads. \"help schemas\" lists the JSON documents with their " +
 			"schemas; \"explain schema:VERB\" prints one. With --man the page comes as roff for man(1).",
 		examples: []example{
@@ -86,12 +86,18 @@ func (a *app) writeOverview() {
 	fmt.Fprintln(w)
 	t := newTable("", "")
 	t.paint(0, s.name)
+	var also []string
 	for _, c := range a.table {
-		if !c.hidden {
+		switch {
+		case c.hidden:
+		case c.minor:
+			also = append(also, c.name)
+		default:
 			t.add(c.name, c.short)
 		}
 	}
 	t.write(w, a, "  ")
+	fmt.Fprintf(w, "  also: %s\n", strings.Join(also, ", "))
 	fmt.Fprintln(w)
 	fmt.Fprint(w, wrap("FILE is an object file made by clang or gcc, assembly text (.s), a directory "+
 		"(inspect, disasm) or - for standard input. PROG is a program of it and may be left out "+

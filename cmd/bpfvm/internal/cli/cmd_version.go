@@ -10,7 +10,7 @@ import (
 
 func cmdVersion() *command {
 	return &command{
-		name: "version", short: "show the version, and the kernel it behaves like",
+		name: "version", minor: true, short: "show the version, and the kernel it behaves like",
 		long: "Prints the version that the binary was built from, the Go compiler that built it " +
 			"and the kernel whose semantics, limits and helpers it has.",
 		examples: []example{

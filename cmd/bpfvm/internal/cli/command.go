@@ -21,6 +21,7 @@ type command struct {
 	json   bool // it can print JSON, so its errors can as well
 	pager  bool // its output is to be read, not piped
 	hidden bool
+	minor  bool // the overview only names it
 
 	// setup registers the verb's flags and completion and returns what runs it.
 	setup func(a *app, c *cobra.Command) func(args []string) error
@@ -55,6 +56,7 @@ func commands() []*command {
 		cmdInspect(),
 		cmdDisasm(),
 		cmdAsm(),
+		cmdVerify(),
 		cmdRun(),
 		cmdUnittest(),
 		cmdDiff(),

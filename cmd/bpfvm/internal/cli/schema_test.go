@@ -22,6 +22,7 @@ var documents = map[string]any{
 	"inspect": inspectDoc{},
 	"disasm":  disasmDoc{},
 	"asm":     asmDoc{},
+	"verify":  verifyDoc{},
 	"run":     runDoc{},
 	"test":    unittestDoc{},
 	"diff":    diffDoc{},
