@@ -9,6 +9,7 @@ import (
 	"bpfvm/runtime"
 	"bpfvm/scenario"
 	"bpfvm/spec"
+	"bpfvm/vm"
 )
 
 // Case is a collection of programs and what happens to them.
@@ -30,6 +31,9 @@ type Case struct {
 	// Runtime are the options of the small kernel that our engines run in; its
 	// Engine is set by each of them.
 	Runtime runtime.Options
+
+	// shift moves all memory but the stacks up by so many bytes.
+	shift uint64
 }
 
 // with returns a copy of the case with another version of one program.
@@ -106,6 +110,11 @@ func (c *Case) load(o runtime.Options) (_ *loaded, err error) {
 			rt.Close()
 		}
 	}()
+	if c.shift > 0 {
+		if _, err := rt.Memory().Alloc(vm.Spec{Kind: vm.RegionScratch, Size: c.shift}); err != nil {
+			return nil, err
+		}
+	}
 	if c.Script != nil {
 		if err := scenario.InstallMocks(rt, c.Script); err != nil {
 			return nil, err

@@ -179,10 +179,20 @@ func (c *comparer) elems(name string, a, b []scenario.Elem) {
 	}
 }
 
-// trapText is all of a trap that engines must agree on.
+// trapText is all of a trap that engines must agree on. They need not use the same
+// words: the step loop knows where a bad pointer came from and which argument of a
+// helper was wrong.
 func trapText(t *vm.Trap) string {
 	if t == nil {
 		return "none"
 	}
-	return fmt.Sprintf("%s after %d insns in frame %d: %v", t.Kind, t.Insns, t.Frame, t)
+	fn := t.Prog
+	if t.Func != "" {
+		fn += "/" + t.Func
+	}
+	s := fmt.Sprintf("%s at %s slot %d, frame %d, after %d insns", t.Kind, fn, t.PC, t.Frame, t.Insns)
+	if t.Kind == vm.TrapMemory {
+		s += fmt.Sprintf(": %s of %d bytes at %#x", map[bool]string{false: "read", true: "write"}[t.Write], t.Size, t.Addr)
+	}
+	return s
 }

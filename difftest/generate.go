@@ -52,7 +52,7 @@ func Generate(seed uint64, n int, o GenOptions) *Case {
 	if o.Items == 0 {
 		o.Items = 40
 	}
-	g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(n)))}
+	g := newGenerator(seed, n)
 	p := &spec.ProgramSpec{Name: "gen", Section: "tc", Type: spec.ProgSchedCls, License: "GPL"}
 	if n%2 != 0 {
 		p.Section, p.Type = "xdp", spec.ProgXDP
@@ -80,6 +80,10 @@ func Generate(seed uint64, n int, o GenOptions) *Case {
 	}
 	c.Script = usedMaps(g.script(p.Section), c.Spec)
 	return c
+}
+
+func newGenerator(seed uint64, n int) *generator {
+	return &generator{Rand: rand.New(rand.NewPCG(seed, uint64(n)))}
 }
 
 // script is what happens to the program: map contents and two packets.

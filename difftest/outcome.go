@@ -1,8 +1,10 @@
 package difftest
 
 import (
+	"errors"
 	"hash/maphash"
 
+	"bpfvm/interp"
 	"bpfvm/runtime"
 	"bpfvm/scenario"
 	"bpfvm/spec"
@@ -73,14 +75,29 @@ type MapState struct {
 }
 
 // Strict returns the trap with which the step loop stopped where engines that check
-// memory only go on, or nil. An outcome with such a trap cannot be compared.
+// memory only go on, or nil. An outcome with such a trap cannot be compared with
+// theirs.
 func (o *Outcome) Strict() *vm.Trap {
+	if o.Engine != interp.Step.Name() {
+		return nil
+	}
 	for i := range o.Runs {
 		if t := o.Runs[i].Trap; t != nil {
 			switch t.Kind {
-			case vm.TrapUninit, vm.TrapBounds, vm.TrapReadOnly:
+			case vm.TrapUninit, vm.TrapBounds, vm.TrapReadOnly, vm.TrapHelper:
 				return t
 			}
+		}
+	}
+	return nil
+}
+
+// poisoned returns the trap of a run that needed what our runtime does not have: the
+// loader leaves a call that traps where a weak symbol is missing.
+func (o *Outcome) poisoned() *vm.Trap {
+	for i := range o.Runs {
+		if t := o.Runs[i].Trap; t != nil && errors.Is(t, errors.ErrUnsupported) {
+			return t
 		}
 	}
 	return nil
