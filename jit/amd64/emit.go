@@ -87,7 +87,6 @@ const (
 	opCdq
 	opNegQ
 	opNegL
-	opNotQ
 	opShlQ
 	opShlL
 	opShrQ
@@ -205,7 +204,6 @@ var opTable = [opCount]opInfo{
 	opCdq:      {x86.ACDQ, 4, false, []form{fNone}},
 	opNegQ:     {x86.ANEGQ, 8, false, []form{fR}},
 	opNegL:     {x86.ANEGL, 4, false, []form{fR}},
-	opNotQ:     {x86.ANOTQ, 8, false, []form{fR}},
 	opShlQ:     {x86.ASHLQ, 8, false, []form{fRI, fRCL}},
 	opShlL:     {x86.ASHLL, 4, false, []form{fRI, fRCL}},
 	opShrQ:     {x86.ASHRQ, 8, false, []form{fRI, fRCL}},
@@ -271,7 +269,7 @@ func (in instr) fill(p *obj.Prog) {
 	switch in.form {
 	case fR:
 		switch in.op {
-		case opPop, opNegQ, opNegL, opNotQ, opBswapQ, opBswapL, opJmpReg:
+		case opPop, opNegQ, opNegL, opBswapQ, opBswapL, opJmpReg:
 			p.To = regOperand(in.dst, info.width)
 		default:
 			p.From = regOperand(in.dst, info.width)

@@ -160,7 +160,7 @@ var mnemonics = [opCount]struct {
 	opTestQ: {"test", 8, 8}, opTestL: {"test", 4, 4}, opTestB: {"test", 1, 1},
 	opImulQ: {"imul", 8, 8}, opImulL: {"imul", 4, 4}, opImul3Q: {"imul", 8, 8}, opImul3L: {"imul", 4, 4},
 	opDivQ: {"div", 8, 8}, opDivL: {"div", 4, 4}, opIdivQ: {"idiv", 8, 8}, opIdivL: {"idiv", 4, 4},
-	opCqo: {"cqo", 8, 8}, opCdq: {"cdq", 4, 4}, opNegQ: {"neg", 8, 8}, opNegL: {"neg", 4, 4}, opNotQ: {"not", 8, 8},
+	opCqo: {"cqo", 8, 8}, opCdq: {"cdq", 4, 4}, opNegQ: {"neg", 8, 8}, opNegL: {"neg", 4, 4},
 	opShlQ: {"shl", 8, 8}, opShlL: {"shl", 4, 4}, opShrQ: {"shr", 8, 8}, opShrL: {"shr", 4, 4},
 	opSarQ: {"sar", 8, 8}, opSarL: {"sar", 4, 4},
 	opShlxQ: {"shlx", 8, 8}, opShlxL: {"shlx", 4, 4}, opShrxQ: {"shrx", 8, 8}, opShrxL: {"shrx", 4, 4},

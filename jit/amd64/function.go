@@ -24,15 +24,6 @@ type function struct {
 	frames int
 }
 
-// words is what the function pushes on the native stack when it begins.
-func (f *function) words() int {
-	n := len(f.saved)
-	if f.mayGoto {
-		n++
-	}
-	return n
-}
-
 // findFunctions cuts the program at slot 0, at the targets of calls and where the
 // code says that functions begin. When control crosses such a border by a jump or
 // by running on, all functions get what any of them could need.

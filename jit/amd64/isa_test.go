@@ -109,6 +109,10 @@ func (d *duel) form(t *testing.T, form *isa.Op) {
 		d.compare(t, a, b, 10_000)
 	}
 	class := form.Opcode.Class()
+	pairs := registerPairs
+	if !strings.Contains(form.Name, "div") && !strings.Contains(form.Name, "mod") && !strings.Contains(form.Name, "sh") && class.IsALU() || class.IsJump() {
+		pairs = pairs[2:6] // no register is special
+	}
 	base := d.jit.value.Base + 8
 	switch {
 	case form.Name == "call_local":
@@ -137,7 +141,7 @@ func (d *duel) form(t *testing.T, form *isa.Op) {
 			try(fill(form, 0, 7, 0, off), map[isa.Register]uint64{6: d.jit.ctx.Base, 7: 3})
 		}
 	case class.IsALU() || class.IsJump():
-		for _, pair := range registerPairs {
+		for _, pair := range pairs {
 			for _, a := range edges {
 				if form.Src.Rule == isa.RuleZero || form.Name == "ja" {
 					for _, imm := range edgeImmediates {
@@ -160,18 +164,22 @@ func (d *duel) form(t *testing.T, form *isa.Op) {
 			}
 		}
 	default:
-		for _, pair := range registerPairs {
-			for _, off := range []int16{-8, -5, -1, 0, 1, 8, -512, 32767, -32768} {
+		for _, pair := range pairs {
+			for _, off := range []int16{-8, -5, 0, 32767} {
 				values := map[isa.Register]uint64{pair[0]: base, pair[1]: base}
 				try(fill(form, pair[0], pair[1], off, -2), values)
 				if pair[0] == pair[1] {
 					continue
 				}
-				for _, v := range []uint64{0x8000000000000000, 1, 0xfedcba9876543210, 0, 1 << 32, 1<<32 + base, ^uint64(0)} {
-					values[pair[1]] = v
-					try(fill(form, pair[0], pair[1], off, -2), values)
-					// the same the other way round, for loads
-					try(fill(form, pair[1], pair[0], off, -2), values)
+				for _, swap := range []bool{false, true} { // for loads the base is the source
+					dst, src := pair[0], pair[1]
+					if swap {
+						dst, src = src, dst
+					}
+					for _, v := range []uint64{0x8000000000000000, 1, 0xfedcba9876543210, 1<<32 + base, ^uint64(0)} {
+						values[pair[1]] = v
+						try(fill(form, dst, src, off, -2), values)
+					}
 				}
 				if r := form.Dst.Rule; off < 0 && r == isa.RuleRead {
 					try(fill(form, isa.FP, pair[1], off, 3), nil)
@@ -212,6 +220,9 @@ func TestLegalForms(t *testing.T) {
 	n := 0
 	for form, p := range isa.LegalForms() {
 		n++
+		if testing.Short() && n%8 != 0 {
+			continue
+		}
 		p = append(p[:len(p):len(p)], exitInsn)
 		code := &vm.Code{Name: form.Name, Insns: p, Helpers: map[int32]*vm.Helper{9001: sumHelper}}
 		sameRefusal(t, code)

@@ -114,27 +114,28 @@ func (c *compiler) atomic(pc isa.PC, ins isa.Instruction) {
 	}
 	wide, src := size == isa.SizeDW, regMap[ins.Src()]
 	x, n := regMap[ins.Dst()], size.Bytes()
-	done := c.newLabel()
-	m := mem{regArena, x, int32(ins.Off)}
-	if !inFrame(ins.Dst(), ins.Off, n) || int(ins.Off)%n != 0 {
-		if inFrame(ins.Dst(), ins.Off, n) {
-			c.rm(opLea, regAddr, mem{x, noReg, int32(ins.Off)})
-		} else {
-			c.permit(pc, x, ins.Off, n, vm.PermRW)
-			if ins.Off == 0 {
-				c.rr(opMovQ, regAddr, x)
-			}
-		}
-		m = mem{regArena, regAddr, 0}
-		// A locked access across cache lines stops the whole machine; where it is
-		// not aligned at all, Go does it.
-		c.ri(opTestL, regAddr, int64(n-1))
-		c.jump(condNE, c.cold(func() {
-			c.leaveFor(exitServe, pc)
-			c.jump(always, done)
-		}))
+	switch {
+	case !inFrame(ins.Dst(), ins.Off, n):
+	case int(ins.Off)%n != 0: // R10 is aligned
+		c.leaveFor(exitServe, pc)
+		return
+	default:
+		c.readModifyWrite(op, mem{regArena, x, int32(ins.Off)}, src, wide)
+		return
 	}
-	c.readModifyWrite(op, m, src, wide)
+	c.permit(pc, x, ins.Off, n, vm.PermRW)
+	if ins.Off == 0 {
+		c.rr(opMovQ, regAddr, x)
+	}
+	// A locked access across cache lines stops the whole machine; where it is not
+	// aligned at all, Go does it.
+	done := c.newLabel()
+	c.ri(opTestL, regAddr, int64(n-1))
+	c.jump(condNE, c.cold(func() {
+		c.leaveFor(exitServe, pc)
+		c.jump(always, done)
+	}))
+	c.readModifyWrite(op, mem{regArena, regAddr, 0}, src, wide)
 	c.bind(done)
 }
 

@@ -142,14 +142,6 @@ func (s *source) checkTarget(what string, target isa.PC) error {
 	return nil
 }
 
-// next is the slot after the instruction at pc.
-func (s *source) next(pc isa.PC) isa.PC {
-	if s.code.Insns[pc].IsWide() {
-		return pc + 2
-	}
-	return pc + 1
-}
-
 func (s *source) findLeaders() {
 	insns := s.code.Insns
 	s.leader = make([]bool, len(insns)+1)
