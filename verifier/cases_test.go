@@ -207,3 +207,22 @@ func TestExplanations(t *testing.T) {
 		t.Error("V999 is explained")
 	}
 }
+
+type testObject struct{ name, verdict string }
+
+// testdataObjects reads the table of the shipped objects.
+func testdataObjects(t testing.TB) []testObject {
+	t.Helper()
+	b, err := os.ReadFile("../testdata/objects.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []testObject
+	for line := range strings.Lines(string(b)) {
+		w := strings.Fields(line)
+		if len(w) >= 3 && w[0][0] != '#' {
+			list = append(list, testObject{w[0], w[2]})
+		}
+	}
+	return list
+}

@@ -5,7 +5,6 @@ package verifier
 import (
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -232,23 +231,4 @@ func logLines(log string) []string {
 		out = append(out, line)
 	}
 	return out
-}
-
-type testObject struct{ name, verdict string }
-
-// testdataObjects reads the table of the shipped objects.
-func testdataObjects(t testing.TB) []testObject {
-	t.Helper()
-	b, err := os.ReadFile("../testdata/objects.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []testObject
-	for line := range strings.Lines(string(b)) {
-		w := strings.Fields(line)
-		if len(w) >= 3 && w[0][0] != '#' {
-			list = append(list, testObject{w[0], w[2]})
-		}
-	}
-	return list
 }

@@ -150,9 +150,6 @@ func (env *env) access(regno isa.Register, off, size int, t spec.Access, value i
 			// Values that can never change are known now.
 			if v, ok := constMapValue(r, off, size, sx); ok {
 				env.reg(isa.Register(value)).setConst(v)
-				if !sx || size == regSize {
-					return nil
-				}
 				return nil
 			}
 			unknown()

@@ -234,9 +234,8 @@ func (env *env) loadStackFixed(f *FuncState, off, size int, dst int) error {
 	env.markStackRead(f.FrameNo, spi)
 	spilledRead := true
 	if !s.isSpilled() {
-		if err := env.checkBytesReadable(s, slot, off, size); err != nil {
-			return err
-		}
+		// Bytes that were never written may be read with CAP_PERFMON, which every
+		// program here is taken to have (env->allow_uninit_stack).
 		if dst >= 0 {
 			env.fillFromBytes(f, off, off+size, dst)
 		}
@@ -249,10 +248,8 @@ func (env *env) loadStackFixed(f *FuncState, off, size int, dst int) error {
 	if size == regSize && spillSize == regSize {
 		if dst >= 0 {
 			env.cur.cur().Regs[dst] = s.Spilled
-			env.pushHistory(jump{stack: true, frame: int8(f.FrameNo), spi: int8(spi)})
-		} else {
-			env.pushHistory(jump{stack: true, frame: int8(f.FrameNo), spi: int8(spi)})
 		}
+		env.pushHistory(jump{stack: true, frame: int8(f.FrameNo), spi: int8(spi)})
 		return nil
 	}
 	if s.Spilled.Type != Scalar {
@@ -295,10 +292,6 @@ func (env *env) loadStackFixed(f *FuncState, off, size int, dst int) error {
 	}
 	return nil
 }
-
-// checkBytesReadable would refuse bytes that were never written; a program with
-// CAP_PERFMON, as every program here, may read them (env->allow_uninit_stack).
-func (env *env) checkBytesReadable(*StackSlot, int, int, int) error { return nil }
 
 // checkStackRange checks memory on the stack that a helper uses, or a load at a
 // variable offset (check_stack_range_initialized). With raw set the helper

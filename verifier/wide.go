@@ -23,7 +23,7 @@ func (env *env) resolveWide() error {
 			return env.reject(CodeReserved, "BPF_LDX uses reserved fields\n")
 		}
 		if !ins.IsWide() {
-			if _, ok := isa.Lookup(ins); !ok && len(isa.OpsByOpcode(ins.Op)) == 0 && !checkedLater(ins) {
+			if len(isa.OpsByOpcode(ins.Op)) == 0 {
 				return env.reject(CodeBadOpcode, "unknown opcode %02x\n", uint8(ins.Op))
 			}
 			continue
@@ -66,12 +66,6 @@ func (env *env) resolveWide() error {
 	}
 	env.insnIdx = -1
 	return nil
-}
-
-// checkedLater reports opcodes that are refused when they are reached, with a
-// text of their own.
-func checkedLater(ins isa.Instruction) bool {
-	return false
 }
 
 // directValue checks an address inside of a map's only value.

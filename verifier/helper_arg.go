@@ -1,0 +1,329 @@
+package verifier
+
+import (
+	"bpfvm/isa"
+	"bpfvm/spec"
+)
+
+// Types that fit an argument, in the order in which the kernel lists them when
+// none does (compatible_reg_types).
+var (
+	memTypes = []RegType{PtrToStack, PtrToPacket, PtrToPacketMeta, PtrToMapKey, PtrToMapValue, PtrToMem,
+		PtrToMem | FromRingBuf, PtrToBuf, PtrToBTFID | Trusted}
+	sockTypes   = []RegType{PtrToSockCommon, PtrToSocket, PtrToTCPSock, PtrToXDPSock, PtrToBTFID, PtrToBTFID | Trusted}
+	scalarTypes = []RegType{Scalar}
+)
+
+// argTypes returns the register types that fit, and whether NULL does.
+func argTypes(kind spec.ArgKind) (types []RegType, null bool) {
+	switch kind {
+	case spec.ArgMapKey, spec.ArgMapValue, spec.ArgUninitMapValue, spec.ArgMem, spec.ArgUninitMem,
+		spec.ArgLong, spec.ArgInt, spec.ArgFixedMem:
+		return memTypes, false
+	case spec.ArgMemOrNull, spec.ArgMapValueOrNull:
+		return memTypes, true
+	case spec.ArgSize, spec.ArgSizeOrZero, spec.ArgAllocSize:
+		return scalarTypes, false
+	case spec.ArgConstMapPtr:
+		return []RegType{ConstPtrToMap}, false
+	case spec.ArgCtx:
+		return []RegType{PtrToCtx}, false
+	case spec.ArgSocket:
+		return sockTypes, false
+	case spec.ArgSockOrNull:
+		return sockTypes, true
+	case spec.ArgRingBufMem:
+		return []RegType{PtrToMem | FromRingBuf}, false
+	case spec.ArgFunc:
+		return []RegType{PtrToFunc}, false
+	case spec.ArgStackOrNull:
+		return []RegType{PtrToStack}, true
+	case spec.ArgConstStr:
+		return []RegType{PtrToMapValue}, false
+	}
+	return nil, false
+}
+
+// checkArg checks one argument (check_func_arg).
+func (env *env) checkArg(meta *callMeta, i int, kind spec.ArgKind) error {
+	regno := isa.R1 + isa.Register(i)
+	if err := env.readReg(regno); err != nil {
+		return err
+	}
+	if kind == spec.ArgAnything {
+		return nil
+	}
+	r := env.reg(regno)
+	if r.Type.isPkt() && !env.packetAllowed(meta.helper, spec.Read) {
+		return env.reject(CodePacketArg, "helper access to the packet is not allowed\n")
+	}
+	if kind == spec.ArgCtx && env.socketFirst(meta.helper.Name) {
+		return notModelled("%s in %v programs", meta.helper.Name, env.prog.Type)
+	}
+	types, null := argTypes(kind)
+	if meta.helper.Name == "bpf_sk_assign" && kind == spec.ArgSocket {
+		null = true
+	}
+	if types == nil {
+		return notModelled("argument %d of %s", i+1, meta.helper.Name)
+	}
+	if meta.m != nil && (kind == spec.ArgMapValue || kind == spec.ArgUninitMapValue || kind == spec.ArgMapValueOrNull) {
+		switch meta.m.Type {
+		case spec.MapSockmap, spec.MapSockhash:
+			return notModelled("sockets as values of a %v", meta.m.Type)
+		case spec.MapBloomFilter:
+			return notModelled("bloom filters")
+		}
+	}
+	if null && r.isNull() {
+		if err := env.markPrecise(int(regno)); err != nil {
+			return err
+		}
+	} else {
+		if err := env.checkArgType(meta, regno, r, types, null); err != nil {
+			return err
+		}
+	}
+	release := meta.helper.Releases && i == 0
+	if release {
+		if r.RefObjID == 0 && !r.isNull() {
+			return env.reject(CodeRefNotHeld, "R%d must be referenced when passed to release function\n", regno)
+		}
+		meta.release = regno
+	}
+	if r.RefObjID != 0 {
+		if meta.ref != 0 {
+			return notModelled("two arguments with references in one call")
+		}
+		meta.ref = r.RefObjID
+	}
+	return env.checkArgUse(meta, i, kind, regno, r)
+}
+
+// socketFirst reports helpers that take a socket in this program type where they
+// take the context in others.
+func (env *env) socketFirst(name string) bool {
+	switch name {
+	case "bpf_setsockopt", "bpf_getsockopt":
+		return env.prog.Type != spec.ProgCgroupSockAddr && env.prog.Type != spec.ProgSockOps
+	case "bpf_get_socket_cookie":
+		return env.prog.Type == spec.ProgSKReuseport
+	}
+	return false
+}
+
+// checkArgType checks the register's type and offset (check_reg_type,
+// check_func_arg_reg_off).
+func (env *env) checkArgType(meta *callMeta, regno isa.Register, r *RegState, types []RegType, null bool) error {
+	t := r.Type
+	if null {
+		t &^= MaybeNull
+	}
+	found := false
+	for _, want := range types {
+		found = found || t == want
+	}
+	if !found {
+		env.say("R%d type=%s expected=", regno, r.Type)
+		for i, want := range types {
+			if i > 0 {
+				env.say(", ")
+			}
+			env.say("%s", want)
+		}
+		env.say("\n")
+		return &rejection{CodeArgType}
+	}
+	switch {
+	case meta.helper.Releases && regno == isa.R1:
+		if r.Off != 0 {
+			return env.reject(CodeModifiedPtr, "R%d must have zero offset when passed to release func or trusted arg to kfunc\n", regno)
+		}
+		return env.checkFixedOffset(r, regno, false)
+	case t == PtrToStack, t.isPkt(), t == PtrToMapKey, t == PtrToMapValue, t.base() == PtrToMem, t == PtrToBuf, t == Scalar:
+		return nil
+	case t.base() == PtrToBTFID:
+		return notModelled("a typed kernel pointer as argument of %s", meta.helper.Name)
+	}
+	return env.checkFixedOffset(r, regno, false)
+}
+
+// checkArgUse does with the argument what its kind asks for (the second half of
+// check_func_arg).
+func (env *env) checkArgUse(meta *callMeta, i int, kind spec.ArgKind, regno isa.Register, r *RegState) error {
+	needMap := func(what string) error {
+		if meta.m == nil {
+			return env.reject(CodeArgType, "invalid map_ptr to access map->%s\n", what)
+		}
+		return nil
+	}
+	switch kind {
+	case spec.ArgConstMapPtr:
+		meta.m, meta.mapUID = r.Map, r.MapUID
+		return env.plainMap(r.Map)
+	case spec.ArgMapKey:
+		if err := needMap("key"); err != nil {
+			return err
+		}
+		if err := env.checkHelperMem(regno, int64(meta.m.KeySize), spec.Read, false, nil); err != nil {
+			return err
+		}
+		return env.constKey(meta, r)
+	case spec.ArgMapValue, spec.ArgUninitMapValue, spec.ArgMapValueOrNull:
+		if kind == spec.ArgMapValueOrNull && r.isNull() {
+			return nil
+		}
+		if err := needMap("value"); err != nil {
+			return err
+		}
+		if kind == spec.ArgUninitMapValue {
+			return env.checkHelperMem(regno, int64(meta.m.ValueSize), spec.Write, false, &meta.raw)
+		}
+		return env.checkHelperMem(regno, int64(meta.m.ValueSize), spec.Read, false, nil)
+	case spec.ArgFunc:
+		meta.subprog = int(r.Subprog)
+	case spec.ArgFixedMem:
+		return env.checkHelperMem(regno, int64(meta.helper.ArgSizes[i]), spec.Read, false, nil)
+	case spec.ArgLong, spec.ArgInt:
+		size := 8
+		if kind == spec.ArgInt {
+			size = 4
+		}
+		raw := &meta.raw
+		if err := env.checkHelperMem(regno, int64(size), spec.Write, false, raw); err != nil {
+			return err
+		}
+		return env.checkAligned(r, 0, size, true)
+	case spec.ArgSize, spec.ArgSizeOrZero:
+		return env.checkSizeArg(meta, i, regno, r, kind == spec.ArgSizeOrZero)
+	case spec.ArgAllocSize:
+		if !r.VarOff.IsConst() {
+			return env.reject(CodeArgType, "R%d is not a known constant'\n", regno)
+		}
+		meta.memSize = r.VarOff.Value
+		return env.markPrecise(int(regno))
+	case spec.ArgConstStr:
+		return env.checkConstStr(regno, r)
+	}
+	return nil
+}
+
+// constKey notes a key that is a known number on the stack: the element of an
+// array is then there for certain (get_constant_map_key).
+func (env *env) constKey(meta *callMeta, r *RegState) error {
+	if meta.m.Type != spec.MapArray && meta.m.Type != spec.MapPerCPUArray || r.Type != PtrToStack || !r.VarOff.IsConst() {
+		return nil
+	}
+	f := env.cur.Frames[r.Frame]
+	slot := -(int(r.Off) + int(int64(r.VarOff.Value))) - 1
+	s := &f.Stack[slot/regSize]
+	count := func(t SlotType) (n int) {
+		for i := slot % regSize; i >= 0 && s.Type[i] == t; i-- {
+			n++
+		}
+		return n
+	}
+	size := int(meta.m.KeySize)
+	if count(SlotZero) >= size {
+		meta.key, meta.keyKnown = 0, true
+		return nil
+	}
+	if !s.isSpilledScalar() || count(SlotSpill) != size || !s.Spilled.VarOff.IsConst() {
+		return nil
+	}
+	meta.key, meta.keyKnown = s.Spilled.VarOff.Value, true
+	return env.markSlotPrecise(int(r.Frame), slot/regSize)
+}
+
+// writesMem are the helpers that write memory which they may read as well
+// (ARG_PTR_TO_MEM | MEM_WRITE).
+var writesMem = map[string]bool{
+	"bpf_fib_lookup": true, "bpf_sysctl_get_name": true, "bpf_read_branch_records": true, "bpf_d_path": true,
+	"bpf_snprintf_btf": true, "bpf_snprintf": true, "bpf_load_hdr_opt": true,
+}
+
+// checkSizeArg checks the size argument and with it the memory before it
+// (check_mem_size_reg).
+func (env *env) checkSizeArg(meta *callMeta, i int, regno isa.Register, r *RegState, zeroOK bool) error {
+	meta.sizeMax = r.UMax
+	var raw *rawMem
+	t := spec.Read
+	if meta.helper.Args[i-1] == spec.ArgUninitMem {
+		t = spec.Write
+		if r.VarOff.IsConst() {
+			raw = &meta.raw
+		}
+	} else if writesMem[meta.helper.Name] {
+		t = spec.Write
+	}
+	switch {
+	case r.SMin < 0:
+		return env.reject(CodeSizeArg, "R%d min value is negative, either use unsigned or 'var &= const'\n", regno)
+	case r.UMin == 0 && !zeroOK:
+		return env.reject(CodeZeroSize, "R%d invalid zero-sized read: u64=[%d,%d]\n", regno, int64(r.UMin), int64(r.UMax))
+	case r.UMax >= spec.MaxVarSize:
+		return env.reject(CodeSizeArg, "R%d unbounded memory access, use 'var &= const' or 'if (var < const)'\n", regno)
+	}
+	if err := env.checkHelperMem(regno-1, int64(r.UMax), t, zeroOK, raw); err != nil {
+		return err
+	}
+	return env.markPrecise(int(regno))
+}
+
+// checkHelperMem checks memory that a helper reads or writes
+// (check_helper_mem_access).
+func (env *env) checkHelperMem(regno isa.Register, size int64, t spec.Access, zeroOK bool, raw *rawMem) error {
+	r := env.reg(regno)
+	n := int(size)
+	switch base := r.Type.base(); {
+	case r.Type.isPkt():
+		return env.checkPacket(regno, int(r.Off), n, zeroOK)
+	case base == PtrToMapKey:
+		if t == spec.Write {
+			return env.reject(CodeReadOnly, "R%d cannot write into %s\n", regno, r.Type)
+		}
+		return env.checkRegion(regno, int(r.Off), n, int64(r.Map.KeySize), false)
+	case base == PtrToMapValue:
+		if err := env.checkMapFlags(r, int(r.Off), n, t); err != nil {
+			return err
+		}
+		return env.checkMapValue(regno, int(r.Off), n, zeroOK)
+	case base == PtrToMem:
+		if r.Type&RdOnly != 0 && t == spec.Write {
+			return env.reject(CodeReadOnly, "R%d cannot write into %s\n", regno, r.Type)
+		}
+		return env.checkRegion(regno, int(r.Off), n, int64(r.MemSize), zeroOK)
+	case base == PtrToStack:
+		return env.checkStackRange(regno, int64(r.Off), size, zeroOK, t == spec.Write, raw)
+	case base == PtrToBuf, base == PtrToBTFID:
+		return notModelled("%v as memory for a helper", r.Type)
+	case base == PtrToCtx && env.prog.Type == spec.ProgSyscall:
+		return notModelled("the context as memory for a helper")
+	}
+	if zeroOK && size == 0 && r.isNull() {
+		return nil
+	}
+	return env.reject(CodeArgType, "R%d type=%s expected=%s\n", regno, r.Type, PtrToStack)
+}
+
+// checkConstStr checks that an argument is a text in memory that cannot change
+// (check_reg_const_str).
+func (env *env) checkConstStr(regno isa.Register, r *RegState) error {
+	b, ok := constMapBytes(r.Map)
+	switch {
+	case !ok:
+		return env.reject(CodeArgType, "R%d does not point to a readonly map'\n", regno)
+	case !r.VarOff.IsConst():
+		return env.reject(CodeArgType, "R%d is not a constant address'\n", regno)
+	}
+	if err := env.checkMapValue(regno, int(r.Off), int(r.Map.ValueSize)-int(r.Off), false); err != nil {
+		return err
+	}
+	at := int(r.Off) + int(int64(r.VarOff.Value))
+	for i := at; i < int(r.Map.ValueSize); i++ {
+		if i < 0 || i >= len(b) || b[i] == 0 {
+			return nil
+		}
+	}
+	return env.reject(CodeArgType, "string is not zero-terminated\n")
+}
