@@ -76,7 +76,7 @@ type attrProgLoad struct {
 	_                          [2]uint32 // attach_prog_fd, core_relo_cnt
 	_                          [2]uint64 // fd_array, core_relos
 	_                          uint32    // core_relo_rec_size
-	logTrueSize                uint32
+	logTrueSize                uint32    // since 6.4
 }
 
 // attrBTFLoad is for BPF_BTF_LOAD.
@@ -132,7 +132,13 @@ type progInfo struct {
 // bpf makes the system call and returns what it gives, a descriptor for most
 // commands.
 func bpf[T any](cmd uintptr, attr *T) (int, spec.Errno) {
-	r, _, errno := unix.Syscall(unix.SYS_BPF, cmd, uintptr(unsafe.Pointer(attr)), unsafe.Sizeof(*attr))
+	return bpfSized(cmd, attr, unsafe.Sizeof(*attr))
+}
+
+// bpfSized gives the kernel the first bytes of an attr only: what an older one does
+// not know must not be there, or be zero.
+func bpfSized[T any](cmd uintptr, attr *T, size uintptr) (int, spec.Errno) {
+	r, _, errno := unix.Syscall(unix.SYS_BPF, cmd, uintptr(unsafe.Pointer(attr)), size)
 	return int(r), spec.Errno(errno)
 }
 

@@ -20,7 +20,8 @@ func registerHooks() {
 			fmt.Fprintln(os.Stderr, "going down")
 			os.Exit(3)
 		},
-		"count": func() { fmt.Fprintf(os.Stderr, "fds %s\n", openFiles()) },
+		"count":   func() { fmt.Fprintf(os.Stderr, "fds %s\n", openFiles()) },
+		"old log": func() { oldLog = true },
 		"drop": func() {
 			hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 			var none [2]unix.CapUserData

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -97,18 +96,12 @@ func (s *session) whyNoTypes(errno spec.Errno) string {
 	return errno.String()
 }
 
-// notRun is what log_true_size holds before the call. The kernel writes the size
-// of the log there when the verifier has run, and only then.
-const notRun = 0xffffffff
-
-const (
-	firstLog  = 256 << 10 // bytes; most logs fit
-	loadTries = 8
-)
-
 // load gives a program to the kernel.
 func (s *session) load(p *wireProg) (int, *LoadResult, error) {
 	s.step("load %s", p.Name)
+	if p.Type == spec.ProgUnspec {
+		return 0, nil, fmt.Errorf("nothing says what type of program %s is", p.Name)
+	}
 	insns, err := s.patch(p)
 	if err != nil {
 		return 0, nil, err
@@ -143,54 +136,6 @@ func (s *session) load(p *wireProg) (int, *LoadResult, error) {
 	}
 	r.Stats = parseStats(r.Log)
 	return fd, r, nil
-}
-
-// loadLogged loads with a log buffer that fits. A log that does not fit makes the
-// kernel answer ENOSPC whatever the verdict is (kernel/bpf/verifier.c, bpf_check
-// and bpf_vlog_finalize).
-func (s *session) loadLogged(attr *attrProgLoad) (int, *LoadResult) {
-	r := &LoadResult{Verdict: Rejected}
-	size := uint32(0)
-	if s.job.Log != LogNone {
-		size = min(firstLog, s.job.MaxLog)
-	}
-	for {
-		log := make([]byte, size)
-		attr.logLevel, attr.logSize, attr.logBuf = uint32(s.job.Log), size, pointTo(log)
-		fd, errno := s.tryLoad(attr, r)
-		if size > 0 && r.Verified {
-			r.Log, r.LogSize = text(log), attr.logTrueSize
-		}
-		if errno == spec.ENOSPC && r.LogSize > size && size > 0 {
-			if size < s.job.MaxLog {
-				size = min(r.LogSize, s.job.MaxLog)
-				continue
-			}
-			r.LogTruncated = true
-			attr.logLevel, attr.logSize, attr.logBuf = 0, 0, pointer{}
-			fd, errno = s.tryLoad(attr, r)
-		}
-		if r.Errno = errno; errno == 0 {
-			r.Verdict = Accepted
-			return fd, r
-		}
-		return 0, r
-	}
-}
-
-// tryLoad makes the call, again where a signal interrupted it.
-func (s *session) tryLoad(attr *attrProgLoad, r *LoadResult) (fd int, errno spec.Errno) {
-	for range loadTries {
-		attr.logTrueSize = notRun
-		start := time.Now()
-		fd, errno = bpf(unix.BPF_PROG_LOAD, attr)
-		r.Took = time.Since(start)
-		r.Verified = attr.logTrueSize != notRun
-		if errno != spec.EAGAIN {
-			break
-		}
-	}
-	return fd, errno
 }
 
 // patch fills in what only the running kernel knows: descriptors of maps, ids and

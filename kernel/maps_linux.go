@@ -32,6 +32,9 @@ func (s *session) createMap(m *spec.MapSpec) (*liveMap, error) {
 	if made.Type == spec.MapArena || made.Type == spec.MapStructOps {
 		return nil, &stageError{op: fmt.Sprintf("map %s: maps of type %s are not supported", m.Name, m.Type), errno: spec.EOPNOTSUPP}
 	}
+	if size := footprint(&made, s.cpus); size > maxMapBytes {
+		return nil, &stageError{op: fmt.Sprintf("map %s: would take %d MiB of the kernel's memory, more than %d", m.Name, size>>20, maxMapBytes>>20), errno: spec.ENOMEM}
+	}
 	attr := attrMapCreate{
 		mapType: uint32(made.Type), keySize: made.KeySize, valueSize: made.ValueSize, maxEntries: made.MaxEntries,
 		flags: uint32(made.Flags), extra: made.Extra, name: nameOf(made.Name),
@@ -62,6 +65,25 @@ func (s *session) createMap(m *spec.MapSpec) (*liveMap, error) {
 		return nil, &stageError{op: "create map " + m.Name, errno: errno, cap: mapCapability(made.Type)}
 	}
 	return &liveMap{fd: fd, spec: &made}, nil
+}
+
+// maxMapBytes bounds what an object can make the kernel allocate with one line.
+const maxMapBytes = 1 << 30
+
+// footprint estimates what a map takes when it is created.
+func footprint(m *spec.MapSpec, cpus int) uint64 {
+	if m.Flags&spec.MapNoPrealloc != 0 {
+		return 0
+	}
+	value := uint64(m.ValueSize)
+	if m.Type.PerCPU() {
+		value = uint64(padded(m.ValueSize)) * uint64(cpus)
+	}
+	each := uint64(m.KeySize) + value
+	if each > maxMapBytes { // so that the product cannot overflow
+		return each
+	}
+	return each * uint64(m.MaxEntries)
 }
 
 // fitEntries corrects max_entries where only the machine knows the right number:

@@ -268,16 +268,27 @@ func TestLongLog(t *testing.T) {
 	if err != nil || whole.Verdict != Accepted || whole.LogTruncated || int(whole.LogSize) != len(whole.Log)+1 {
 		t.Fatalf("%v: %v %v, %d bytes of %d", err, whole.Verdict, whole.Errno, len(whole.Log), whole.LogSize)
 	}
-	job.MaxLog = 1000
-	end, err := k.Load(t.Context(), job)
-	if err != nil || end.Verdict != Accepted || !end.LogTruncated || end.LogSize != whole.LogSize {
-		t.Fatalf("%v: %+v", err, end)
-	}
-	if len(end.Log) >= 1000 || !strings.HasSuffix(whole.Log, end.Log[len(end.Log)-300:]) || end.Prog == nil {
-		t.Errorf("the end of the log: %d bytes", len(end.Log))
-	}
-	if end.Stats.Processed != whole.Stats.Processed || end.Stats.Processed == 0 {
-		t.Errorf("statistics %+v, want %+v", end.Stats, whole.Stats)
+	for _, hook := range []string{"", "old log"} {
+		k.hook = hook
+		job.MaxLog = 1000
+		end, err := k.Load(t.Context(), job)
+		if err != nil || end.Verdict != Accepted || !end.Verified || !end.LogTruncated || end.Prog == nil {
+			t.Fatalf("%s: %v: %+v", hook, err, end)
+		}
+		if len(end.Log) >= 1000 || !strings.HasSuffix(whole.Log, end.Log[len(end.Log)-300:]) {
+			t.Errorf("%s: the end of the log: %d bytes", hook, len(end.Log))
+		}
+		if end.Stats.Processed != whole.Stats.Processed || end.Stats.Processed == 0 {
+			t.Errorf("%s: statistics %+v, want %+v", hook, end.Stats, whole.Stats)
+		}
+		job.MaxLog = 0
+		if r, err := k.Load(t.Context(), job); err != nil || r.Log != whole.Log && len(r.Log) != len(whole.Log) {
+			t.Errorf("%s: %v, %d bytes of log, want %d", hook, err, len(r.Log), len(whole.Log))
+		}
+		bad, err := k.Load(t.Context(), Job{Spec: object(t, "xdp/drop.bpf.o"), Program: "drop_arp", Log: LogInsns})
+		if err != nil || bad.Verdict != Rejected || !bad.Verified || bad.Errno != spec.EACCES {
+			t.Errorf("%s: %v: %+v", hook, err, bad)
+		}
 	}
 }
 

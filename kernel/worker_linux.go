@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +39,10 @@ func WorkerMain() {
 // testHooks are what requests of the package's tests do before their work.
 var testHooks map[string]func()
 
+// workerMemory is where the worker begins to care about its memory: long logs come
+// and go.
+const workerMemory = 128 << 20
+
 // serve answers requests until the pipe ends. Reading goes on during a job, so
 // that the end of the parent ends this process at once.
 func serve(in io.Reader, out io.Writer, cpu int) {
@@ -59,6 +64,7 @@ func serve(in io.Reader, out io.Writer, cpu int) {
 	// The kernel is asked from one thread: it has the network namespace, runs on
 	// one CPU, and is what an oops kills.
 	runtime.LockOSThread()
+	debug.SetMemoryLimit(workerMemory)
 	enc := gob.NewEncoder(out)
 	send := func(v any) {
 		if err := enc.Encode(v); err != nil {
