@@ -25,6 +25,10 @@ import "bpfvm/isa"
 // (include/linux/bpf.h, BPF_MAX_LOOPS).
 const mayGotoLimit = 8 << 20
 
+// yieldEvery is the number of instructions after which a straight line leaves, slice
+// or not: a program may have a million of them.
+const yieldEvery = 1 << 14
+
 func (c *compiler) setPhi() {
 	if c.exact {
 		return

@@ -93,6 +93,9 @@ func translate(s *source, id uint32, exact bool, opt Options) (*image, error) {
 		if l, ok := c.funcs[pc]; ok {
 			c.prologue(pc, l)
 		}
+		if n := s.pos[pc]; !exact && n > 0 && n%yieldEvery == 0 {
+			c.leaveFor(exitSlice, pc)
+		}
 		c.bind(c.slots[pc])
 		if exact {
 			c.countOne(pc)

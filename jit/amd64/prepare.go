@@ -42,7 +42,6 @@ type source struct {
 	funcs    []function
 	funcOf   []int32 // slot -> index in funcs
 	isTarget []bool  // slots that are called by the program
-	leader   []bool  // slots that control reaches otherwise than from the slot before
 }
 
 // prepare checks the code. The error joins all findings in the order of slots.
@@ -84,7 +83,7 @@ func prepare(code *vm.Code) (*source, error) {
 	if errs != nil {
 		return nil, errors.Join(errs...)
 	}
-	s.findLeaders()
+	s.findTargets()
 	s.findFunctions()
 	return s, nil
 }
@@ -142,23 +141,13 @@ func (s *source) checkTarget(what string, target isa.PC) error {
 	return nil
 }
 
-func (s *source) findLeaders() {
-	insns := s.code.Insns
-	s.leader = make([]bool, len(insns)+1)
-	s.isTarget = make([]bool, len(insns))
-	s.leader[0] = true
-	for pc, ins := range insns.All() {
-		if t, ok := insns.JumpTarget(pc); ok {
-			s.leader[t] = true
-		}
+// findTargets marks the slots that the program calls.
+func (s *source) findTargets() {
+	s.isTarget = make([]bool, len(s.form))
+	for pc, ins := range s.code.Insns.All() {
 		if ins.IsPseudoCall() {
-			t, _ := insns.CallTarget(pc)
-			s.leader[t], s.isTarget[t] = true, true
-		}
-	}
-	for _, f := range s.code.Funcs {
-		if f.PC >= 0 && int(f.PC) < len(insns) {
-			s.leader[f.PC] = true
+			t, _ := s.code.Insns.CallTarget(pc)
+			s.isTarget[t] = true
 		}
 	}
 }

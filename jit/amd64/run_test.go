@@ -1,6 +1,9 @@
 package amd64
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestSmoke(t *testing.T) {
 	d := newDuel(t)
@@ -33,4 +36,18 @@ exit
 	for limit := range full.exit.Insns + 2 {
 		d.run(t, code, limit)
 	}
+}
+
+// A straight line longer than machine code may run without looking in on Go.
+func TestLongLine(t *testing.T) {
+	d := newDuel(t)
+	src := "r0 = -1\n r1 = 1\n r6 = 3\n loop:\n" + strings.Repeat("r0 ^= r1\n r1 += 7\n", 3*yieldEvery/2) +
+		"r6 -= 1\n if r6 != 0 goto pc+1\n exit\n gotol loop\n"
+	code := assemble(t, src)
+	full := d.run(t, code, 1<<30)
+	if full.trap != nil {
+		t.Fatal(full.trap)
+	}
+	n := full.exit.Insns
+	d.run(t, code, n, n-1, n/2, yieldEvery+2, yieldEvery+3, yieldEvery+4)
 }
