@@ -71,10 +71,10 @@ func diagram(ins isa.Instruction, raw []byte) []string {
 	return []string{
 		fmt.Sprintf("bytes   %02x          %02x              %02x %02x              %02x %02x %02x %02x",
 			raw[0], raw[1], raw[2], raw[3], raw[4], raw[5], raw[6], raw[7]),
-		"      +-----------+-----------+-------------------+--------------------------+",
-		fmt.Sprintf("      | code 0x%02x | src %d dst %-2d| off %-13d | imm %-20d |",
+		"      +-----------+-----------+-------------------+----------------------+",
+		fmt.Sprintf("      | code 0x%02x | src %d dst %-2d| off %-13d | imm %-16d |",
 			uint8(ins.Op), ins.Src(), ins.Dst(), ins.Off, ins.Imm),
-		"      +-----------+-----------+-------------------+--------------------------+",
+		"      +-----------+-----------+-------------------+----------------------+",
 		"bits  8           4     4     16, signed          32, signed",
 	}
 }

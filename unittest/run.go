@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"bpfvm/interp"
+	"bpfvm/jit"
 	"bpfvm/runtime"
 	"bpfvm/scenario"
 	"bpfvm/spec"
@@ -43,8 +44,8 @@ type Options struct {
 // defaultEngines run the cases that name none.
 var defaultEngines = []string{"step", "interp"}
 
-// EngineByName returns an engine: step or interp. The error of an engine that this
-// version does not have wraps errors.ErrUnsupported.
+// EngineByName returns an engine: step, interp or jit. The error of one that cannot
+// run on this host wraps errors.ErrUnsupported.
 func EngineByName(name string) (vm.Engine, error) {
 	switch name {
 	case "step":
@@ -52,7 +53,10 @@ func EngineByName(name string) (vm.Engine, error) {
 	case "interp":
 		return interp.Fast, nil
 	case "jit":
-		return nil, fmt.Errorf("engine %s is not in this version of bpfvm: %w", name, errors.ErrUnsupported)
+		if jit.Native() {
+			return jit.Engine, nil
+		}
+		return nil, fmt.Errorf("engine jit: machine code runs on linux/amd64 only: %w", errors.ErrUnsupported)
 	}
 	return nil, fmt.Errorf("no engine %q: want step, interp or jit", name)
 }

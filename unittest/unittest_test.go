@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/xml"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"bpfvm/vm"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
@@ -184,4 +187,23 @@ func FuzzParse(f *testing.F) {
 			_ = r.String()
 		}
 	})
+}
+
+// TestEngines runs the shipped tests on every engine, and skips by name what an engine
+// cannot run.
+func TestEngines(t *testing.T) {
+	for _, name := range []string{"step", "interp", "jit"} {
+		if _, err := EngineByName(name); err != nil {
+			t.Skip(err)
+		}
+	}
+	RunWith(t, os.DirFS("../testdata"), Options{Engines: []string{"jit"}})
+	f, err := Parse("x.txtar", []byte("engine away\ncase x\nxdp packet=\"eth/arp\"\nexpect r0 == 0\n-- p.s --\n.program p xdp\nr0 = 0\nexit\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	away := func(string) (vm.Engine, error) { return nil, errors.ErrUnsupported }
+	if rs := f.Run(t.Context(), Options{Engine: away}); rs[0].Status != Skip {
+		t.Errorf("%s", rs[0])
+	}
 }

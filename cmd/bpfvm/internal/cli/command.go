@@ -61,6 +61,7 @@ func commands() []*command {
 		cmdUnittest(),
 		cmdDiff(),
 		cmdTour(),
+		cmdBench(),
 		cmdExplain(),
 		cmdDoctor(),
 		cmdConformance(),

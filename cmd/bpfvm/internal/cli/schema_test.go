@@ -30,6 +30,7 @@ var documents = map[string]any{
 	"diff-verdicts": verdictsDoc{},
 
 	"tour":    tourDoc{},
+	"bench":   benchDoc{},
 	"explain": explainDoc{},
 	"doctor":  doctorDoc{},
 	"version": versionDoc{},
