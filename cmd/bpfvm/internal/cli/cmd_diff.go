@@ -51,7 +51,7 @@ type diffFlags struct {
 	gen, minutes  int
 	items         int
 	seed          uint64
-	shrink        bool
+	shrink, wild  bool
 	save          string
 	verdicts      bool
 	enginesByUser bool
@@ -64,6 +64,7 @@ func setupDiff(a *app, c *cobra.Command) func([]string) error {
 	fs.IntVar(&f.gen, "gen", 0, "compare `N` random programs")
 	fs.Uint64Var(&f.seed, "seed", 1, "start of the random programs: `N`")
 	fs.IntVar(&f.items, "items", 40, "make random programs of up to `N` things to do")
+	fs.BoolVar(&f.wild, "wild", false, "spoil random programs so that no verifier takes them: engines must trap alike")
 	fs.BoolVar(&f.shrink, "shrink", false, "make programs that differ small, and save them")
 	fs.StringVar(&f.save, "save", ".", "where saved cases go: `DIR`")
 	fs.IntVar(&f.minutes, "minutes", 0, "stop after `M` minutes")
@@ -150,7 +151,7 @@ func (a *app) diff(args []string, f diffFlags) error {
 			return err
 		}
 		if saved, err = difftest.Open(display(args[0]), b); err != nil {
-			return inputCause(display(args[0]), err)
+			return withCode(exitInput, err)
 		}
 		if len(saved.Engines) > 1 && !f.enginesByUser {
 			d.f.engines = strings.Join(saved.Engines, ",")
@@ -283,6 +284,9 @@ func (d *differ) tell(m *difftest.Mismatch) {
 func (d *differ) generated() error {
 	for n := 1; d.f.gen == 0 || n <= d.f.gen; n++ {
 		c := difftest.Generate(d.f.seed, n, difftest.GenOptions{Items: d.f.items})
+		if d.f.wild {
+			c = difftest.Wild(c, uint64(n))
+		}
 		if err := d.compare(c); err != nil {
 			return err
 		}
@@ -478,15 +482,15 @@ func (a *app) tellVerdict(v *difftest.ProgramVerdict) {
 	}
 	fmt.Fprintf(a.out, "%s %s:%s (%s)\n", class, v.Object, v.Program, v.Section)
 	if v.OurMessage != "" {
-		fmt.Fprintf(a.out, "  ours    %s: %s\n", v.Ours, lineOne(v.OurMessage))
+		fmt.Fprintf(a.out, "  ours    %s: %s\n", v.Ours, lastLine(v.OurMessage))
 	}
 	if v.KernelMessage != "" {
-		fmt.Fprintf(a.out, "  kernel  %s: %s\n", v.Kernel, lineOne(v.KernelMessage))
+		fmt.Fprintf(a.out, "  kernel  %s: %s\n", v.Kernel, lastLine(v.KernelMessage))
 	}
 }
 
-// lineOne is the first line of a text.
-func lineOne(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return line
+// lastLine is the line of a verifier's message that says what is wrong.
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return s[strings.LastIndexByte(s, '\n')+1:]
 }
