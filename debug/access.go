@@ -315,3 +315,19 @@ func writesMap(proto *spec.HelperProto) bool {
 	}
 	return false
 }
+
+// Access returns the memory that the next instruction loads or stores; ok is false
+// for other instructions.
+func (s *Session) Access() (addr, size uint64, ok bool) {
+	if s.here.st == nil {
+		return 0, 0, false
+	}
+	if ins := s.here.st.Code().Insns[s.here.st.PC()]; ins.IsHelperCall() {
+		return 0, 0, false
+	}
+	a := accesses(s.here)
+	if len(a) == 0 {
+		return 0, 0, false
+	}
+	return a[0].addr, a[0].size, true
+}

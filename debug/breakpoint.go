@@ -135,7 +135,7 @@ type matcher struct {
 	breaks  []*Breakpoint
 	effects []effect
 	counts  map[*Breakpoint]uint64
-	logs    []string
+	logs    []logLine
 	loud    bool // steps before the move are part of it
 	began   bool
 }
@@ -167,6 +167,14 @@ func (s *Session) matcherHere(ctx context.Context) (*matcher, error) {
 	return m, err
 }
 
+// logLine is what a breakpoint with a log printed.
+type logLine struct {
+	step uint64
+	text string
+}
+
+func (l logLine) String() string { return fmt.Sprintf("step %d: %s", l.step, l.text) }
+
 // maxLogs bounds the lines that one move prints.
 const maxLogs = 10_000
 
@@ -184,7 +192,7 @@ func (m *matcher) look(p *Point) *hit {
 		}
 		if b.log != nil {
 			if len(m.logs) < maxLogs && (m.began || m.loud) {
-				m.logs = append(m.logs, fmt.Sprintf("step %d: %s", p.Step, b.log.text(p)))
+				m.logs = append(m.logs, logLine{p.Step, b.log.text(p)})
 			}
 			continue
 		}

@@ -2,6 +2,7 @@ package debug
 
 import (
 	"fmt"
+	"strings"
 
 	"bpfvm/isa"
 	"bpfvm/spec"
@@ -66,7 +67,10 @@ func note(p *Point, fault *vm.Trap) string {
 			return where
 		}
 		if class == isa.ClassLDX {
-			return where + " is " + number(little(old))
+			if name, text, ok := p.ctxField(a.addr, a.size, old); ok {
+				return name + " is " + text
+			}
+			return where + " is " + p.valueText(little(old), a.size)
 		}
 		v := uint64(int64(ins.Imm))
 		if class == isa.ClassSTX {
@@ -79,6 +83,16 @@ func note(p *Point, fault *vm.Trap) string {
 			v &= 1<<(8*a.size) - 1
 		}
 		return where + " = " + p.valueText(v, a.size)
+	case ins.IsHelperCall():
+		h := code.Helpers[ins.Imm]
+		if h == nil || h.Proto == nil {
+			return ""
+		}
+		var args []string
+		for i := range h.Proto.NumArgs() {
+			args = append(args, regOf(p, isa.R1+isa.Register(i)).Text)
+		}
+		return "(" + strings.Join(args, ", ") + ")"
 	case ins.Op == isa.OpExit:
 		v, known := p.st.Reg(isa.R0)
 		if !known {
@@ -93,6 +107,30 @@ func note(p *Point, fault *vm.Trap) string {
 		return s
 	}
 	return ""
+}
+
+// ctxField names the field of the context at an address and what is in it.
+func (p *Point) ctxField(addr, size uint64, b []byte) (name, text string, ok bool) {
+	m, layout := p.st.Machine(), p.st.Code().Ctx
+	if layout == nil || addr < m.Ctx || addr-m.Ctx >= uint64(layout.Size) {
+		return "", "", false
+	}
+	f := layout.FieldAt(uint32(addr - m.Ctx))
+	if f == nil {
+		return "", "", false
+	}
+	name = "ctx." + f.Name
+	if off := uint32(addr-m.Ctx) - f.Off; off > 0 {
+		name += offset(int64(off))
+	}
+	switch v := little(b); {
+	case f.Kind == spec.FieldPacketEnd:
+		return name, "pkt_end", true
+	case f.Kind != spec.FieldScalar:
+		return name, p.e.world.Memory.Symbolize(v), true
+	default:
+		return name, p.valueText(v, size), true
+	}
 }
 
 // valueText prints a number, or what it points to.

@@ -3,6 +3,7 @@ package debug
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"bpfvm/isa"
 	"bpfvm/scenario"
@@ -235,7 +236,9 @@ func (s *Session) forward(ctx context.Context, done predicate) (Stop, error) {
 	s.cur.e.ctx = context.WithoutCancel(ctx)
 	s.here = p
 	out := s.stop(why, found)
-	out.Logs = m.logs
+	for _, l := range m.logs {
+		out.Logs = append(out.Logs, l.String())
+	}
 	s.expire(found)
 	return out, nil
 }
@@ -247,7 +250,7 @@ func (s *Session) backward(ctx context.Context, done func() predicate) (Stop, er
 		return s.stop(ReasonStart, nil), nil
 	}
 	var logs []string
-	hi := end                      // steps from here on are searched
+	hi := end                      // steps before this one are searched
 	run := s.index.runAt(end - 1)  // the last one that may hold the step
 	for width := 1; ; width *= 2 { // whole runs, since predicates begin with a run
 		lo := max(run-width+1, 0)
@@ -258,7 +261,11 @@ func (s *Session) backward(ctx context.Context, done func() predicate) (Stop, er
 		if err != nil {
 			return Stop{}, err
 		}
-		logs = append(more, logs...)
+		for _, l := range slices.Backward(more) {
+			if best.why == "" || l.step > best.step {
+				logs = append(logs, l.String())
+			}
+		}
 		if best.why != "" {
 			if err := s.place(ctx, best.step); err != nil {
 				return Stop{}, err
@@ -290,7 +297,7 @@ type found struct {
 
 // search plays the steps from lo, where a run begins, to hi, and returns the last
 // one to stop at.
-func (s *Session) search(ctx context.Context, lo, hi uint64, done predicate) (best found, logs []string, err error) {
+func (s *Session) search(ctx context.Context, lo, hi uint64, done predicate) (best found, logs []logLine, err error) {
 	m := s.newMatcher()
 	m.loud = true
 	c := newCursor(ctx, s.trace, s.index)

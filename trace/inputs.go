@@ -11,6 +11,7 @@ import (
 	"bpfvm/runtime"
 	"bpfvm/scenario"
 	"bpfvm/spec"
+	"bpfvm/types"
 
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/tools/txtar"
@@ -71,7 +72,7 @@ func New(in Inputs) (*Trace, error) {
 	t := &Trace{in: in}
 	if in.Target != nil {
 		var err error
-		if t.target, err = btf.LoadSpecFromReader(bytes.NewReader(in.Target)); err != nil {
+		if t.target, err = types.Load(in.Target); err != nil {
 			return nil, fmt.Errorf("trace: target BTF: %w", err)
 		}
 	}

@@ -58,6 +58,7 @@ func commands() []*command {
 		cmdAsm(),
 		cmdVerify(),
 		cmdRun(),
+		cmdStep(),
 		cmdUnittest(),
 		cmdDiff(),
 		cmdTour(),

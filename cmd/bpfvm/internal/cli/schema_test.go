@@ -24,6 +24,7 @@ var documents = map[string]any{
 	"asm":     asmDoc{},
 	"verify":  verifyDoc{},
 	"run":     runDoc{},
+	"step":    stepDoc{},
 	"test":    unittestDoc{},
 	"diff":    diffDoc{},
 
