@@ -63,7 +63,7 @@ func (env *env) returnToCaller() error {
 		}
 		if int64(callee.retMin) > r0.SMin || r0.SMax > int64(callee.retMax) {
 			env.sayInvalidScalar(r0, int64(callee.retMin), int64(callee.retMax), "At callback return", "R0")
-			return &rejection{CodeCallbackReturn}
+			return &rejection{code: CodeCallbackReturn}
 		}
 	} else {
 		caller.Regs[isa.R0] = *r0
@@ -131,7 +131,7 @@ func (env *env) checkReturn(regno isa.Register) error {
 	}
 	if r.SMin < lo || r.SMax > hi {
 		env.sayInvalidScalar(r, lo, hi, "At program exit", "R0")
-		return &rejection{CodeReturnValue}
+		return &rejection{code: CodeReturnValue}
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"bpfvm/spec"
 )
 
 // Code is the stable number of a kind of refusal: "V012". Codes are added, never
@@ -12,7 +14,8 @@ type Code string
 
 // rejection ends verification: the program is refused. Its text has been said.
 type rejection struct {
-	code Code
+	code  Code
+	errno spec.Errno // where it is not the code's
 }
 
 func (e *rejection) Error() string { return "rejected: " + string(e.code) }

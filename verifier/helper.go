@@ -259,9 +259,11 @@ func (env *env) refineResult(meta *callMeta, id spec.HelperID, r *RegState) {
 		r.SMin, r.S32Min = -maxErrno, -maxErrno
 		r.sync()
 	case helperSmpID:
-		// Which CPUs there are is the machine's; ours has at most
-		// maxCPUs.
-		r.UMax, r.U32Max, r.SMax, r.S32Max = maxCPUs-1, maxCPUs-1, maxCPUs-1, maxCPUs-1
+		last := maxCPUs - 1
+		if env.opts.CPUs > 0 {
+			last = min(last, env.opts.CPUs-1)
+		}
+		r.UMax, r.U32Max, r.SMax, r.S32Max = uint64(last), uint32(last), int64(last), int32(last)
 		r.SMin, r.S32Min = 0, 0
 		r.sync()
 	}
@@ -270,9 +272,8 @@ func (env *env) refineResult(meta *callMeta, id spec.HelperID, r *RegState) {
 	}
 }
 
-// maxCPUs bounds the result of bpf_get_smp_processor_id: CONFIG_NR_CPUS of the
-// largest x86-64 kernels (arch/x86/Kconfig, NR_CPUS_RANGE_END). A kernel knows
-// how many it has and bounds more tightly.
+// maxCPUs is CONFIG_NR_CPUS of the largest x86-64 kernels (arch/x86/Kconfig,
+// NR_CPUS_RANGE_END).
 const maxCPUs = 8192
 
 // recordMap refuses to change maps that programs may only read

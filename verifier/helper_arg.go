@@ -132,7 +132,7 @@ func (env *env) checkArgType(meta *callMeta, regno isa.Register, r *RegState, ty
 			env.say("%s", want)
 		}
 		env.say("\n")
-		return &rejection{CodeArgType}
+		return &rejection{code: CodeArgType}
 	}
 	switch {
 	case meta.helper.Releases && regno == isa.R1:

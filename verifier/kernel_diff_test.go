@@ -60,6 +60,9 @@ func (a *agreement) compare(t *testing.T, k *kernelWorker, job *kernelJob, r *Re
 		t.Logf("%s: %v", name, err)
 		return
 	}
+	if ans.Err != "" && r.Verdict == Rejected && spec.Errno(ans.Errno) != r.Errno {
+		t.Errorf("%s: %v, the kernel says %v: %s", name, r.Errno, spec.Errno(ans.Errno), r.Message)
+	}
 	switch accepted := ans.Err == ""; {
 	case accepted && r.Verdict == Accepted:
 		a.bothAccept++

@@ -42,7 +42,7 @@ func (env *env) checkPacket(regno isa.Register, off, size int, zeroOK bool) erro
 		return env.reject(CodeNegativeIndex,
 			"R%d min value is negative, either use unsigned index or do a if (index >=0) check.\n", regno)
 	}
-	var err error = &rejection{CodePacketBounds}
+	var err error = &rejection{code: CodePacketBounds}
 	if r.Range >= 0 {
 		err = env.inRegion(regno, int64(off), size, int64(r.Range), zeroOK)
 	}

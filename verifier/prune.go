@@ -128,7 +128,7 @@ func (env *env) visited(pc int) (bool, error) {
 				env.say("infinite loop detected at insn %d\n", pc)
 				env.say("cur state:%s", env.stateString(cur, cur.curFrame(), true))
 				env.say("old state:%s", env.stateString(old, cur.curFrame(), true))
-				return false, &rejection{CodeInfiniteLoop}
+				return false, &rejection{code: CodeInfiniteLoop}
 			}
 			// A loop that goes on needs no state in each round.
 			if !hit && !force && env.jumps-env.prevJumps < 20 && env.processed-env.prevProcessed < 100 {

@@ -43,10 +43,14 @@ func (env *env) checkStackBounds(regno isa.Register, off int64, size int64, what
 	}
 	if lo < -maxStack || lo > -1 || hi > 0 || size < 0 {
 		if r.VarOff.IsConst() {
-			return env.reject(CodeStackBounds, "invalid%s stack R%d off=%d size=%d\n", what, regno, off, size)
+			env.say("invalid%s stack R%d off=%d size=%d\n", what, regno, off, size)
+		} else {
+			env.say("invalid variable-offset%s stack R%d var_off=%s off=%d size=%d\n", what, regno, r.VarOff, off, size)
 		}
-		return env.reject(CodeStackBounds, "invalid variable-offset%s stack R%d var_off=%s off=%d size=%d\n",
-			what, regno, r.VarOff, off, size)
+		if lo >= -maxStack && lo <= -1 {
+			return &rejection{code: CodeStackBounds, errno: eInval} // only its end is outside
+		}
+		return &rejection{code: CodeStackBounds}
 	}
 	f.grow(env, int(-lo))
 	return nil

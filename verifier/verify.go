@@ -24,6 +24,9 @@ type Options struct {
 	// MaxInsns is the number of instructions to look at before giving up; 0 is
 	// the kernel's million.
 	MaxInsns int
+	// CPUs is the number of CPUs of the machine, which bounds the result of
+	// bpf_get_smp_processor_id; 0 is the largest that x86-64 kernels are made for.
+	CPUs int
 	// Kernel labels the report; only "6.18" is modelled, which is the default.
 	Kernel string
 	// NoFacts leaves out the closed states and what follows from them.
@@ -64,6 +67,8 @@ type Report struct {
 	Verdict Verdict
 	// Code is the kind of refusal, "" unless rejected.
 	Code Code
+	// Errno is what bpf(2) fails with, 0 unless rejected.
+	Errno spec.Errno
 	// Message is the kernel's text, verbatim; of a feature that is not modelled
 	// it is our own.
 	Message string
@@ -285,6 +290,10 @@ func (env *env) report(err error) (*Report, error) {
 	case errors.As(err, &rej):
 		r.Verdict, r.Code = Rejected, rej.code
 		r.Message = message(env.log.msg)
+		r.Errno = rej.errno
+		if e := Explain(rej.code); e != nil && r.Errno == 0 {
+			r.Errno = e.Errno
+		}
 		env.where(r)
 	case errors.As(err, &nm):
 		r.Verdict, r.Feature = NotModelled, nm.Feature
