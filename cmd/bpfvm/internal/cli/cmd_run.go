@@ -18,9 +18,10 @@ func cmdRun() *command {
 		long: "Loads the object into a small kernel of its own (no root, nothing of this machine is " +
 			"touched), lets the events happen and shows each program's result, the packets it changed, " +
 			"the maps before and after, and what it printed or sent.\n\n" +
-			"This version has no verifier. Programs run in the checked interpreter (--engine=step), which " +
-			"follows every register and stops at the first access that a verifier would not have let pass; " +
-			"--engine=interp checks memory only and is faster.\n\n" +
+			"As in the kernel, only what the verifier accepts runs; --unverified runs the rest too. The " +
+			"default engine is the checked interpreter (--engine=step), which follows every register and " +
+			"stops at the first access that no verifier would let pass. --engine=interp and --engine=jit " +
+			"check memory only and are faster. Assembly without a program type is not verified.\n\n" +
 			"\"bpfvm help events\", \"help packets\" and \"help maps\" explain what --events, --pkt and --map " +
 			"read. --expect FILE holds lines \"expect ...\" as in event scripts, or lines of an earlier run's " +
 			"output (#1 ... r0=1), which must come out the same. --pcap-out takes all packets as the program " +
@@ -67,7 +68,7 @@ func setupRun(a *app, c *cobra.Command) func([]string) error {
 	fs.Uint64Var(&f.maxSteps, "max-steps", 100_000_000, "instructions that one run may execute: `N`")
 	fs.IntVar(&f.cpus, "cpus", 0, "number `N` of virtual CPUs (as many as the script names)")
 	fs.Uint64Var(&f.seed, "seed", 0, "start of the random numbers: `N`")
-	fs.BoolVar(&f.unverified, "unverified", false, "run what no verifier has accepted (this version always does)")
+	fs.BoolVar(&f.unverified, "unverified", false, "run programs that the verifier rejects or does not know")
 	fs.BoolVar(&f.changes, "changes", false, "show after each event what it changed in the maps")
 	fs.BoolVar(&f.dumpAll, "dump", false, "show all elements of the maps, not only what changed")
 	a.btfFlag(c)
@@ -112,7 +113,9 @@ type running struct {
 	types  *mapTypes
 	doc    runDoc
 	before scenario.Snapshot
-	start  time.Duration // of the script's clock
+	// accepted names the programs that may run.
+	accepted []string
+	start    time.Duration // of the script's clock
 }
 
 func (a *app) run(arg string, f runFlags) error {
@@ -233,6 +236,9 @@ func (r *running) load(in *runInputs) error {
 		return fmt.Errorf("%s: load: %w", display(r.o.path), errors.Join(skipped...))
 	}
 	r.a.tellRefused(r.doc.Skipped)
+	if err := r.verify(); err != nil {
+		return err
+	}
 	if r.maps, err = scenario.NewMaps(r.rt, r.coll); err != nil {
 		return fmt.Errorf("%s: %w", display(r.o.path), err)
 	}
@@ -294,7 +300,7 @@ func (r *running) verdict() error {
 func (r *running) nextLine() string {
 	name := r.prog
 	if name == "" {
-		name = r.coll.Programs()[0].Name()
+		name = r.accepted[0]
 	}
 	return fmt.Sprintf("bpfvm disasm %s:%s -S", display(r.o.path), name)
 }

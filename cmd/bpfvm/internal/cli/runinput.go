@@ -188,9 +188,7 @@ func (r *running) execute(in *runInputs) error {
 		Runtime: r.rt, Collection: r.coll, Script: in.script, Frames: in.frames, Files: in.files, Expect: in.expect,
 		Repeat: r.f.repeat, MapChanges: r.f.changes,
 	}
-	if r.prog != "" {
-		opts.Programs = []string{r.prog}
-	}
+	opts.Programs = r.accepted
 	res, err := scenario.Run(r.a.ctx, opts)
 	if res != nil {
 		r.take(res)
@@ -213,14 +211,10 @@ func (r *running) take(res *scenario.Result) {
 
 // runContext runs the only program on a context.
 func (r *running) runContext(in *runInputs) error {
-	progs := r.coll.Programs()
-	if r.prog != "" {
-		progs = []*runtime.Program{r.coll.Program(r.prog)}
-	}
-	if len(progs) != 1 {
+	if len(r.accepted) != 1 {
 		return usageErr("--ctx runs one program; say which: %s", strings.Join(targets(display(r.o.path), r.o.programNames()), ", "))
 	}
-	p := progs[0]
+	p := r.coll.Program(r.accepted[0])
 	input, err := contextInput(p.Spec(), in.ctx)
 	if err != nil {
 		return err
