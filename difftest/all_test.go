@@ -4,6 +4,7 @@ import (
 	"os"
 	"testing"
 
+	"bpfvm/isa"
 	"bpfvm/jit"
 	"bpfvm/kernel"
 )
@@ -67,5 +68,70 @@ func TestStepVsKernel(t *testing.T) {
 	}
 	if c.Summary.Skipped > programs/10 {
 		t.Errorf("%d of %d programs could not be compared", c.Summary.Skipped, programs)
+	}
+}
+
+// An engine that is wrong differs from the kernel, too: the kernel's outcome is not
+// only compared where it cannot differ.
+func TestBrokenVsKernel(t *testing.T) {
+	k, err := StartKernel(t.Context())
+	if err != nil {
+		t.Skipf("the kernel cannot be asked: %v", err)
+	}
+	defer k.Close()
+	wrong := broken{
+		func(i isa.Instruction) bool { return i.Op == isa.ALUOp(isa.ClassALU, isa.CodeArsh, isa.SrcX) },
+		func(i isa.Instruction) isa.Instruction {
+			i.Op = isa.ALUOp(isa.ClassALU, isa.CodeRsh, isa.SrcX)
+			return i
+		},
+	}
+	c := &Campaign{Engines: []Engine{Machine(wrong), k}, Shrink: true}
+	for n := 0; n < 500 && len(c.Mismatches) == 0; n++ {
+		if _, err := c.Compare(t.Context(), Generate(23, n, GenOptions{})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(c.Mismatches) == 0 {
+		t.Fatalf("nothing found: %+v", c.Summary)
+	}
+	m := c.Mismatches[0]
+	if m.Shrunk == 0 || m.Shrunk > 12 {
+		t.Errorf("shrunk from %d to %d slots\n%s", m.Insns, m.Shrunk, listing(m.Case))
+	}
+	t.Logf("%d to %d slots: %v\n%s", m.Insns, m.Shrunk, m.Differences, listing(m.Case))
+}
+
+// Both verifiers take generated programs, and refuse one that reads what was never
+// written in the same words.
+func TestVerdicts(t *testing.T) {
+	k, err := StartKernel(t.Context())
+	if err != nil {
+		t.Skipf("the kernel cannot be asked: %v", err)
+	}
+	defer k.Close()
+	var s VerdictSummary
+	for n := range 100 {
+		c := Generate(29, n, GenOptions{})
+		p := c.Spec.Programs[0]
+		if n%2 == 1 { // R3 has no value there
+			p = replace(p, 0, movX(isa.R2, isa.R3))
+			c = c.with(p)
+		}
+		v, err := CompareVerdicts(t.Context(), k, c.Spec, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := BothAccept
+		if n%2 == 1 {
+			want = SameMessage
+		}
+		if v.Class != want {
+			t.Errorf("program %s: %+v, want %s", c.Name, v, want)
+		}
+		s.Add(v.Class)
+	}
+	if s.Programs != 100 || s.BothAccept != 50 || s.SameMessage != 50 || s.Wrong() != 0 {
+		t.Errorf("%+v", s)
 	}
 }

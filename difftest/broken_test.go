@@ -108,3 +108,55 @@ func TestBrokenEngine(t *testing.T) {
 		})
 	}
 }
+
+// fickle is wrong only while much of its budget is left, as an engine with fast code
+// for that time would be.
+type fickle struct{ broken }
+
+func (e fickle) Compile(code *vm.Code) (vm.Runner, error) {
+	good, err := interp.Fast.Compile(code)
+	if err != nil {
+		return nil, err
+	}
+	bad, err := e.broken.Compile(code)
+	return fickleRunner{good, bad}, err
+}
+
+type fickleRunner struct{ good, bad vm.Runner }
+
+func (r fickleRunner) Code() *vm.Code { return r.good.Code() }
+
+func (r fickleRunner) Run(m *vm.Machine, ctx uint64) (vm.Exit, error) {
+	if m.Budget < 900 {
+		return r.good.Run(m, ctx)
+	}
+	return r.bad.Run(m, ctx)
+}
+
+// An engine that is right whenever it is stopped is caught all the same, and what is
+// left of the program says where it is wrong.
+func TestFickleEngine(t *testing.T) {
+	wrong := fickle{broken{
+		func(i isa.Instruction) bool { return i.Op == isa.ALUOp(isa.ClassALU64, isa.CodeMul, isa.SrcX) },
+		func(i isa.Instruction) isa.Instruction {
+			i.Op = isa.ALUOp(isa.ClassALU, isa.CodeMul, isa.SrcX)
+			return i
+		},
+	}}
+	c := Campaign{Engines: []Engine{engine(t, "step"), Machine(wrong)}, Shrink: true}
+	for n := 0; n < 500 && len(c.Mismatches) == 0; n++ {
+		if _, err := c.Compare(t.Context(), Generate(2, n, GenOptions{})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(c.Mismatches) == 0 {
+		t.Fatalf("nothing found: %+v", c.Summary)
+	}
+	m := c.Mismatches[0]
+	if m.First != nil || m.NotLocated != ErrNotLocated.Error() {
+		t.Errorf("first step %+v, %q", m.First, m.NotLocated)
+	}
+	if m.Shrunk == 0 || m.Shrunk > 6 || !strings.Contains(listing(m.Case), "*=") {
+		t.Errorf("%d slots are left\n%s", m.Shrunk, listing(m.Case))
+	}
+}

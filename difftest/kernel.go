@@ -244,7 +244,15 @@ var machineHelpers = []string{
 // as the kernel's.
 func dependsOnMachine(p *spec.ProgramSpec) []string {
 	var out []string
+	for _, r := range p.Refs {
+		if r.Kind == spec.RefKfunc && r.Weak {
+			out = append(out, r.Name+", which only the kernel has")
+		}
+	}
 	for _, ins := range p.Insns.All() {
+		if ins.Op == isa.OpMayGoto && !slices.Contains(out, "may_goto") {
+			out = append(out, "may_goto") // the kernel's looks at the clock
+		}
 		if ins.Op != isa.OpCall || !ins.IsHelperCall() {
 			continue
 		}

@@ -30,8 +30,9 @@ func (s *Step) String() string {
 }
 
 // ErrNotLocated says that two engines differ at the end of a run but never where
-// they are stopped in between.
-var ErrNotLocated = errors.New("the engines agree wherever they are stopped")
+// they are stopped in between: an engine may run other code when its budget is about
+// to end. What Shrink leaves of the program then shows the place.
+var ErrNotLocated = errors.New("the engines agree wherever they are stopped; only undisturbed runs differ")
 
 // linearSteps is the number of instructions up to which every stop is tried. In
 // longer runs the first difference is looked for by halves: what is found is a step

@@ -51,3 +51,50 @@ func TestWild(t *testing.T) {
 		t.Logf("%d times on %s: %s", s.Count, s.Engine, s.Reason)
 	}
 }
+
+// FuzzEngines compares all engines of ours on programs by their numbers.
+func FuzzEngines(f *testing.F) {
+	for n := range 8 {
+		f.Add(uint64(31), n, n%2 == 0)
+	}
+	engines := []Engine{engine(f, "interp"), engine(f, "step")}
+	if jit.Native() {
+		engines = append(engines, engine(f, "jit"))
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, n int, wild bool) {
+		c := Generate(seed, n, GenOptions{})
+		if wild {
+			c = Wild(c, seed)
+		}
+		camp := &Campaign{Engines: engines, Shrink: true}
+		found, err := camp.Compare(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range found {
+			text, err := found[i].Repro().Format()
+			t.Errorf("%s\n%s%v", found[i].Name, text, err)
+		}
+	})
+}
+
+// FuzzOpen reads arbitrary archives; what is read can be written.
+func FuzzOpen(f *testing.F) {
+	for n := range 4 {
+		text, err := (&Repro{Case: Generate(3, n, GenOptions{Items: 4}), Engines: []string{"step", "jit"}}).Format()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte("-- program.s --\nr0 = 0\nexit\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := Open("fuzz", data)
+		if (err == nil) == (r == nil) {
+			t.Fatalf("%v with error %v", r, err)
+		}
+		if err == nil {
+			_, _ = r.Format() // a program without a section, for example, is refused
+		}
+	})
+}
