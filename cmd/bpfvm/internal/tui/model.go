@@ -1,10 +1,11 @@
+//go:build !js
+
 package tui
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"unicode/utf8"
 
@@ -13,15 +14,6 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 )
-
-// Options of the screen.
-type Options struct {
-	In    io.Reader
-	Out   io.Writer
-	ASCII bool // no box drawing
-	Color bool
-	Title string // what is stepped through: the object's name
-}
 
 // Model is the screen's state. Update changes it, View draws it; the session moves
 // in commands, one at a time, while Model waits.
