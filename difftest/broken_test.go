@@ -160,3 +160,29 @@ func TestFickleEngine(t *testing.T) {
 		t.Errorf("%d slots are left\n%s", m.Shrunk, listing(m.Case))
 	}
 }
+
+// Where the step loop stops early, the other engines are compared with each other.
+func TestBrokenBehindStep(t *testing.T) {
+	c, err := Open("case", []byte("-- program.s --\n.program main xdp\n\tr1 = -1\n\tw1 s>>= 1\n\tr0 = r1\n\tr0 += r9\n\texit\n"+
+		"-- inputs.events --\nxdp hex=\"020000000002020000000001 88b5\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := Machine(broken{
+		func(i isa.Instruction) bool { return i.Op == isa.ALUOp(isa.ClassALU, isa.CodeArsh, isa.SrcK) },
+		func(i isa.Instruction) isa.Instruction {
+			i.Op = isa.ALUOp(isa.ClassALU, isa.CodeRsh, isa.SrcK)
+			return i
+		},
+	})
+	camp := &Campaign{Engines: []Engine{engine(t, "step"), engine(t, "interp"), wrong}}
+	if _, err := camp.Compare(t.Context(), c.Case); err != nil {
+		t.Fatal(err)
+	}
+	if len(camp.Mismatches) != 1 || camp.Mismatches[0].Engines != [2]string{"interp", "broken"} || camp.Summary.Skipped != 1 {
+		t.Errorf("%+v, skipped %+v", camp.Mismatches, camp.Skips())
+	}
+	if m := camp.Mismatches; len(m) == 1 && (m[0].First == nil || m[0].First.Step != 2) {
+		t.Errorf("first step %+v", m[0].First)
+	}
+}

@@ -62,5 +62,8 @@ func accepted(p isa.Program, pc isa.PC) bool {
 		return t >= 0 && int(t) < len(p) && (t == 0 || !p[t-1].IsWide())
 	}
 	writes := ins.Op.Class().IsALU() || ins.Op.Class() == isa.ClassLDX
+	if ins.Op.Class() == isa.ClassSTX && ins.Op.Mode() == isa.ModeATOMIC && (ins.Src() == isa.FP || ins.Imm == int32(isa.AtomicLoadAcq)) {
+		return ins.Src() == isa.FP && ins.Imm == int32(isa.AtomicLoadAcq) && ins.Dst() != isa.FP
+	}
 	return ins.Op != isa.OpCall && ins.Op != isa.OpCallX && !(writes && ins.Dst() == isa.FP)
 }

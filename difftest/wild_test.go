@@ -17,7 +17,7 @@ func TestWild(t *testing.T) {
 	if testing.Short() {
 		programs = 200
 	}
-	full := &Campaign{Engines: []Engine{engine(t, "step"), engine(t, "interp")}}
+	full := &Campaign{Engines: []Engine{engine(t, "step"), engine(t, "interp"), engine(t, "jit")}}
 	fast := &Campaign{Engines: []Engine{engine(t, "interp"), engine(t, "jit")}, Shrink: true}
 	trapped := 0
 	for n := range programs {
