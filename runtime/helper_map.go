@@ -96,7 +96,7 @@ func mapLookupPerCPUElem(e *Env, handle, keyAddr, cpu, _, _ uint64) (uint64, err
 		return 0, err
 	}
 	switch m.(type) {
-	case *PerCPUArray, *PerCPUHash:
+	case *PerCPUArray, *PerCPUHash, *LRUPerCPUHash:
 	default:
 		return 0, fmt.Errorf("map %q of type %s has no values of CPUs", m.Name(), m.Spec().Type)
 	}
@@ -118,7 +118,7 @@ func forEachMapElem(e *Env, handle, callback, ctx, flags, _ uint64) (uint64, err
 	if flags != 0 {
 		return spec.EINVAL.Ret(), nil
 	}
-	next, err := elemWalker(m)
+	next, err := e.elemWalker(m)
 	if err != nil {
 		return 0, err
 	}
@@ -130,12 +130,9 @@ func forEachMapElem(e *Env, handle, callback, ctx, flags, _ uint64) (uint64, err
 	calls := uint64(0)
 	var key []byte
 	for {
-		if key = next(key); key == nil {
+		var value uint64
+		if key, value = next(key); key == nil {
 			return calls, nil
-		}
-		value, _ := m.lookupElem(e.cpu, key)
-		if value == 0 {
-			continue
 		}
 		copy(e.rt.mem.Raw(scratch.Base, uint64(len(key))), key)
 		calls++
@@ -149,26 +146,39 @@ func forEachMapElem(e *Env, handle, callback, ctx, flags, _ uint64) (uint64, err
 	}
 }
 
-// elemWalker returns a function that gives the key after another, nil at the end.
-func elemWalker(m kmap) (func(key []byte) []byte, error) {
-	walk := func(t *htab) func([]byte) []byte {
-		return func(key []byte) []byte {
+// elemWalker returns a function that gives the key after another and the address
+// of its value; the key is nil at the end. A walk does not count as use of an LRU
+// map's elements.
+func (e *Env) elemWalker(m kmap) (func(key []byte) ([]byte, uint64), error) {
+	walk := func(t *htab) func([]byte) ([]byte, uint64) {
+		return func(key []byte) ([]byte, uint64) {
 			if key != nil && t.find(key, jhash(key)) < 0 {
-				return nil // deleted by the callback: stop rather than start over
+				return nil, 0 // deleted by the callback: stop rather than start over
 			}
 			next, _ := t.nextKey(key)
-			return next
+			if next == nil {
+				return nil, 0
+			}
+			return next, t.lookup(e.cpu, next)
 		}
 	}
 	switch m := m.(type) {
 	case *Hash:
 		return walk(m.t), nil
+	case *LRUHash:
+		return walk(m.t), nil
 	case *PerCPUHash:
 		return walk(m.t), nil
+	case *LRUPerCPUHash:
+		return walk(m.t), nil
 	case *Array, *PerCPUArray:
-		return func(key []byte) []byte {
+		return func(key []byte) ([]byte, uint64) {
 			next, _ := m.base().indexAfter(key)
-			return next
+			if next == nil {
+				return nil, 0
+			}
+			value, _ := m.lookupElem(e.cpu, next)
+			return next, value
 		}, nil
 	}
 	return nil, fmt.Errorf("map %q of type %s cannot be walked", m.Name(), m.Spec().Type)

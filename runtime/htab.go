@@ -34,6 +34,8 @@ type htab struct {
 	used  uint32  // slots ever handed out, free ones included
 	free  []int32 // stack of free slots
 	extra []int32 // spare slot of each CPU, -1 when none: see replace
+
+	lru *lru // of LRU maps, else nil
 }
 
 const (
@@ -51,10 +53,14 @@ const hashFlags = spec.MapNoPrealloc | spec.MapNoCommonLRU | spec.MapNUMANode | 
 
 // checkHash is htab_map_alloc_check and the limit of htab_map_alloc.
 func checkHash(s *spec.MapSpec, percpu bool) spec.Errno {
+	lru := s.Type == spec.MapLRUHash || s.Type == spec.MapLRUPerCPUHash
+	lists := s.Flags&spec.MapNoCommonLRU != 0 // a list for each CPU
 	switch {
-	case s.Flags&^hashFlags != 0, s.Flags&spec.MapNoCommonLRU != 0:
+	case s.Flags&^hashFlags != 0, lists && !lru:
 		return spec.EINVAL
-	case percpu && s.Flags&spec.MapNUMANode != 0:
+	case lru && s.Flags&spec.MapNoPrealloc != 0:
+		return spec.ENOTSUPP
+	case (percpu || lists) && s.Flags&spec.MapNUMANode != 0:
 		return spec.EINVAL
 	case s.MaxEntries == 0, s.KeySize == 0, s.ValueSize == 0:
 		return spec.EINVAL
@@ -101,11 +107,23 @@ func (t *htab) addr(slot int32, cpu int) uint64 {
 
 // lookup returns the address of a key's value, or 0.
 func (t *htab) lookup(cpu int, key []byte) uint64 {
+	return t.valueAt(t.find(key, jhash(key)), cpu)
+}
+
+// use is lookup by a program: an LRU map notes it.
+func (t *htab) use(cpu int, key []byte) uint64 {
 	s := t.find(key, jhash(key))
-	if s < 0 || cpu >= t.valCPUs && t.valCPUs != 1 {
+	if s >= 0 && t.lru != nil {
+		t.lru.touch(s)
+	}
+	return t.valueAt(s, cpu)
+}
+
+func (t *htab) valueAt(slot int32, cpu int) uint64 {
+	if slot < 0 || cpu >= t.valCPUs && t.valCPUs != 1 {
 		return 0
 	}
-	return t.addr(s, cpu)
+	return t.addr(slot, cpu)
 }
 
 // update is htab_map_update_elem: a new element always takes a new slot, also
@@ -127,7 +145,12 @@ func (t *htab) update(cpu int, key []byte, flags uint64, inPlace bool, fill func
 		return spec.ENOENT
 	case old >= 0 && inPlace:
 		fill(old, false)
+		if t.lru != nil {
+			t.lru.touch(old)
+		}
 		return 0
+	case t.lru != nil:
+		t.makeRoom(cpu, old)
 	case old < 0 && t.count >= t.b.spec.MaxEntries:
 		return spec.E2BIG
 	}
@@ -146,7 +169,22 @@ func (t *htab) update(cpu int, key []byte, flags uint64, inPlace bool, fill func
 	t.next[slot] = t.heads[hash&t.mask]
 	t.heads[hash&t.mask] = slot
 	t.count++
+	if t.lru != nil {
+		t.lru.add(cpu, slot)
+	}
 	return 0
+}
+
+// makeRoom drops the oldest element of an LRU map's list when it is full and the
+// element that is to be added does not replace one of the same list.
+func (t *htab) makeRoom(cpu int, old int32) {
+	if old >= 0 && t.lru.list[old] == t.lru.of(cpu) {
+		return
+	}
+	if s := t.lru.victim(cpu); s >= 0 {
+		t.unlink(s)
+		t.put(cpu, s, false)
+	}
 }
 
 // remove deletes a key.
@@ -168,6 +206,9 @@ func (t *htab) unlink(slot int32) {
 	}
 	*p = t.next[slot]
 	t.count--
+	if t.lru != nil {
+		t.lru.drop(slot)
+	}
 }
 
 // prealloc reports whether the kernel would have allocated all elements at once.
@@ -223,7 +264,7 @@ func (t *htab) grow() spec.Errno {
 	regions := make([]*vm.Region, t.valCPUs)
 	for cpu := range regions {
 		name := t.b.spec.Name
-		if t.valCPUs > 1 || t.b.spec.Type == spec.MapPerCPUHash {
+		if t.b.spec.Type.PerCPU() {
 			name = perCPUName(name, cpu)
 		}
 		r, err := t.b.rt.mem.Alloc(vm.Spec{
@@ -243,6 +284,9 @@ func (t *htab) grow() spec.Errno {
 	t.next = append(t.next, make([]int32, n)...)
 	t.hash = append(t.hash, make([]uint32, n)...)
 	t.keys = append(t.keys, make([]byte, n*int(t.b.spec.KeySize))...)
+	if t.lru != nil {
+		t.lru.grow(n)
+	}
 	return 0
 }
 

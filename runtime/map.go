@@ -211,6 +211,8 @@ var mapTypes = map[spec.MapType]func(mapBase) (kmap, error){
 	spec.MapHash:           newHash,
 	spec.MapPerCPUArray:    newPerCPUArray,
 	spec.MapPerCPUHash:     newPerCPUHash,
+	spec.MapLRUHash:        newLRUHash,
+	spec.MapLRUPerCPUHash:  newLRUPerCPUHash,
 	spec.MapProgArray:      newProgArray,
 	spec.MapPerfEventArray: newPerfEventArray,
 	spec.MapRingBuf:        newRingBuf,

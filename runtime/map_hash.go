@@ -24,7 +24,7 @@ func newHash(b mapBase) (kmap, error) {
 // Len returns the number of elements.
 func (m *Hash) Len() int { return int(m.t.count) }
 
-func (m *Hash) lookupElem(_ int, key []byte) (uint64, spec.Errno) { return m.t.lookup(0, key), 0 }
+func (m *Hash) lookupElem(_ int, key []byte) (uint64, spec.Errno) { return m.t.use(0, key), 0 }
 
 func (m *Hash) updateElem(cpu int, key, value []byte, flags uint64) spec.Errno {
 	return m.t.update(cpu, key, flags, false, func(slot int32, _ bool) {

@@ -31,6 +31,10 @@ func TestMapOpsLikeKernel(t *testing.T) {
 		{Name: "percpu_array_odd", Type: spec.MapPerCPUArray, KeySize: 4, ValueSize: 12, MaxEntries: 5},
 		{Name: "percpu_hash", Type: spec.MapPerCPUHash, KeySize: 4, ValueSize: 8, MaxEntries: 6, Flags: zeroSeed},
 		{Name: "percpu_hash_nopre", Type: spec.MapPerCPUHash, KeySize: 4, ValueSize: 4, MaxEntries: 6, Flags: zeroSeed | spec.MapNoPrealloc},
+		// Large enough that the kernel, too, drops nothing: see keyRange.
+		{Name: "lru_hash", Type: spec.MapLRUHash, KeySize: 4, ValueSize: 8, MaxEntries: 200, Flags: zeroSeed},
+		{Name: "lru_hash_own_lists", Type: spec.MapLRUHash, KeySize: 4, ValueSize: 8, MaxEntries: 201, Flags: zeroSeed | spec.MapNoCommonLRU},
+		{Name: "lru_percpu_hash", Type: spec.MapLRUPerCPUHash, KeySize: 4, ValueSize: 12, MaxEntries: 200, Flags: zeroSeed},
 		{Name: "prog_array", Type: spec.MapProgArray, KeySize: 4, ValueSize: 4, MaxEntries: 4},
 		{Name: "perf", Type: spec.MapPerfEventArray, KeySize: 4, ValueSize: 4, MaxEntries: 1},
 	}
@@ -67,7 +71,7 @@ func randomOps(rng *rand.Rand, s spec.MapSpec, cpus, n int) []mapOp {
 		op := &ops[i]
 		op.Op = []string{"lookup", "update", "update", "update", "delete", "next"}[rng.IntN(6)]
 		op.Key = make([]byte, s.KeySize)
-		k := rng.IntN(2*int(s.MaxEntries) + 1)
+		k := rng.IntN(keyRange(s))
 		op.Key[0] = byte(k)
 		op.Key[len(op.Key)-1] ^= byte(k * 7 & boolMask(s.Type == spec.MapHash || s.Type == spec.MapPerCPUHash))
 		if op.Op == "next" && rng.IntN(4) == 0 {
@@ -92,6 +96,16 @@ func randomOps(rng *rand.Rand, s spec.MapSpec, cpus, n int) []mapOp {
 		}
 	}
 	return ops
+}
+
+// keyRange is the number of keys that random operations use: more than there is
+// room for, but in LRU maps so few that nothing has to be dropped, because the
+// kernel drops other elements than we do.
+func keyRange(s spec.MapSpec) int {
+	if s.Type == spec.MapLRUHash || s.Type == spec.MapLRUPerCPUHash {
+		return 12
+	}
+	return 2*int(s.MaxEntries) + 1
 }
 
 func boolMask(b bool) int {
@@ -127,7 +141,7 @@ func ourOp(m runtime.Map, op mapOp) opResult {
 // The kernel and we refuse the same maps with the same numbers.
 func TestMapCreateLikeKernel(t *testing.T) {
 	types := []spec.MapType{
-		spec.MapArray, spec.MapHash, spec.MapPerCPUArray, spec.MapPerCPUHash,
+		spec.MapArray, spec.MapHash, spec.MapPerCPUArray, spec.MapPerCPUHash, spec.MapLRUHash, spec.MapLRUPerCPUHash,
 		spec.MapProgArray, spec.MapPerfEventArray, spec.MapRingBuf,
 	}
 	var specs []spec.MapSpec

@@ -22,7 +22,7 @@ func newPerCPUHash(b mapBase) (kmap, error) {
 func (m *PerCPUHash) Len() int { return int(m.t.count) }
 
 func (m *PerCPUHash) lookupElem(cpu int, key []byte) (uint64, spec.Errno) {
-	return m.t.lookup(cpu, key), 0
+	return m.t.use(cpu, key), 0
 }
 
 // updateElem is __htab_percpu_map_update_elem: the value of an element that is

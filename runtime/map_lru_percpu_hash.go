@@ -1,0 +1,17 @@
+package runtime
+
+// LRUPerCPUHash is a BPF_MAP_TYPE_LRU_PERCPU_HASH (kernel/bpf/hashtab.c): an
+// [LRUHash] with a value for each CPU behind each key. When an element goes, the
+// values of all CPUs go.
+type LRUPerCPUHash struct{ PerCPUHash }
+
+func newLRUPerCPUHash(b mapBase) (kmap, error) {
+	if e := checkHash(b.spec, true); e != 0 {
+		return nil, e
+	}
+	b.spec = lruSpec(b.spec, len(b.rt.cpus))
+	m := &LRUPerCPUHash{PerCPUHash{mapBase: b}}
+	m.t = newHtab(&m.mapBase, true)
+	m.t.lru = newLRU(lruLists(b.spec, len(b.rt.cpus)), b.spec.MaxEntries)
+	return m, nil
+}
