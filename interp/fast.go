@@ -20,7 +20,7 @@ type fastEngine struct{}
 func (fastEngine) Name() string { return "interp" }
 
 // Compile checks the code and translates it into records; its error joins one
-// *CompileError for each slot that cannot run.
+// *vm.CompileError for each slot that cannot run.
 func (fastEngine) Compile(code *vm.Code) (vm.Runner, error) { return compileFast(code) }
 
 // record is one step of the fast loop: a BPF instruction, or several of them that
@@ -56,7 +56,7 @@ type listing struct {
 
 // fastProgram is a program compiled by [Fast].
 type fastProgram struct {
-	*program
+	*vm.Prepared
 	consts []uint64 // the values from regConst on
 	joined *listing
 
@@ -73,7 +73,7 @@ type helper struct {
 }
 
 // Code returns what was compiled.
-func (p *fastProgram) Code() *vm.Code { return p.code }
+func (p *fastProgram) Code() *vm.Code { return p.Prepared.Code }
 
 // exactly returns the listing that counts every instruction.
 func (p *fastProgram) exactly() *listing {
@@ -124,7 +124,7 @@ type caller struct {
 func (p *fastProgram) Run(m *vm.Machine, ctx uint64) (vm.Exit, error) {
 	depth := m.Depth
 	if depth >= vm.MaxFrames {
-		return vm.Exit{}, place(depthTrap(), p.code, 0, depth-1, 0)
+		return vm.Exit{}, vm.DepthTrap().At(p.Code(), 0, depth-1, 0)
 	}
 	outer, outerCtx := m.Caller, m.Ctx
 	st, ok := outer.(*fastRun)
@@ -168,12 +168,12 @@ func (st *fastRun) load(p *fastProgram) {
 func (st *fastRun) enter(slot isa.PC) {
 	m, p := st.m, st.prog
 	top := m.FrameTop(m.Depth - 1)
-	if reach := uint64(p.reach[slot]); reach != 0 {
+	if reach := uint64(p.ReachAt(slot)); reach != 0 {
 		clear(m.Mem.Raw(top-reach, reach))
 	}
 	st.reg[isa.FP] = top
 	st.mayGoto = mayGotoLimit
-	st.acc = -int64(p.pos[slot])
+	st.acc = -int64(p.Pos[slot])
 	st.resume(slot)
 }
 
@@ -183,9 +183,9 @@ func (st *fastRun) enter(slot isa.PC) {
 // instruction is counted.
 func (st *fastRun) resume(slot isa.PC) {
 	p := st.prog
-	executed := st.acc + int64(p.pos[slot])
+	executed := st.acc + int64(p.Pos[slot])
 	st.limit = executed + int64(st.m.Budget)
-	st.list, st.lim = p.joined, st.limit-int64(p.count())
+	st.list, st.lim = p.joined, st.limit-int64(p.Count())
 	if st.acc > st.lim || st.list.at[slot] < 0 {
 		// Also for callbacks that begin where records were joined.
 		st.list, st.lim = p.exactly(), math.MaxInt64
@@ -202,13 +202,13 @@ func (st *fastRun) view() {
 
 // spend writes the budget back: everything before the slot has been executed.
 func (st *fastRun) spend(slot isa.PC) {
-	st.m.Budget = uint64(st.limit - st.acc - int64(st.prog.pos[slot]))
+	st.m.Budget = uint64(st.limit - st.acc - int64(st.prog.Pos[slot]))
 }
 
 // trap places a trap of the instruction at a slot.
 func (st *fastRun) trap(t *vm.Trap, slot isa.PC) *vm.Trap {
 	st.spend(slot)
-	st.placed = place(t, st.prog.code, slot, st.m.Depth-1, st.start-st.m.Budget)
+	st.placed = t.At(st.prog.Code(), slot, st.m.Depth-1, st.start-st.m.Budget)
 	return st.placed
 }
 
@@ -217,7 +217,7 @@ func (st *fastRun) trapBefore(pc int, t func(*vm.Machine) *vm.Trap) *vm.Trap {
 	return st.trap(t(st.m), st.list.from[pc-1].fault)
 }
 
-func fullStack(*vm.Machine) *vm.Trap { return depthTrap() }
+func fullStack(*vm.Machine) *vm.Trap { return vm.DepthTrap() }
 
 // clearStack begins a function that can touch its stack, and sets st.pc there.
 func (st *fastRun) clearStack(in *record, top, reach uint64) {
@@ -231,12 +231,12 @@ func (st *fastRun) clearStack(in *record, top, reach uint64) {
 
 // memoryTrap is a refused access by the record before pc.
 func (st *fastRun) memoryTrap(pc int, addr uint64, size int, need vm.Perm) *vm.Trap {
-	return st.trap(memoryTrap(st.m, addr, size, need), st.list.from[pc-1].fault)
+	return st.trap(vm.MemoryTrap(st.m.Mem.Fault(addr, size, need)), st.list.from[pc-1].fault)
 }
 
 // memoryTrap2 is a refused access by the second instruction of the record before pc.
 func (st *fastRun) memoryTrap2(pc int, addr uint64, size int, need vm.Perm) *vm.Trap {
-	return st.trap(memoryTrap(st.m, addr, size, need), st.list.from[pc-1].fault2)
+	return st.trap(vm.MemoryTrap(st.m.Mem.Fault(addr, size, need)), st.list.from[pc-1].fault2)
 }
 
 // poison destroys R1 to R5.
@@ -269,7 +269,7 @@ func (st *fastRun) helperError(slot isa.PC, id int32, h *vm.Helper, err error) *
 	if errors.Is(err, vm.ErrTailCall) {
 		return st.tailCall(slot)
 	}
-	t := helperTrap(h, id, err)
+	t := vm.HelperTrap(h.Name(id), err)
 	if t == st.placed {
 		return t
 	}
@@ -309,7 +309,7 @@ func (st *fastRun) returnTo(c *caller, executed int64) {
 	slot := c.list.from[c.pc].slot
 	st.m.Budget = uint64(st.limit - executed)
 	st.load(c.prog)
-	st.acc = -int64(c.prog.pos[slot])
+	st.acc = -int64(c.prog.Pos[slot])
 	st.resume(slot)
 }
 
@@ -317,17 +317,14 @@ func (st *fastRun) returnTo(c *caller, executed int64) {
 // [vm.Machine.Call]; the error is a *vm.Trap.
 func (st *fastRun) CallFunc(m *vm.Machine, fn *vm.Func, args [5]uint64) (uint64, error) {
 	p := st.prog
-	if fn.Target != nil && fn.Target.Code() != p.code {
+	if fn.Target != nil && fn.Target.Code() != p.Code() {
 		var err error
 		if p, err = asFast(fn.Target); err != nil {
 			return 0, &vm.Trap{Kind: vm.TrapCall, Msg: "callback: " + err.Error(), Cause: err}
 		}
 	}
-	switch {
-	case fn.PC < 0 || fn.PC >= len(p.form) || p.form[fn.PC] == nil:
-		return 0, callbackTrap(fn)
-	case m.Depth >= vm.MaxFrames:
-		return 0, depthTrap()
+	if t := p.CheckCallback(m, fn); t != nil {
+		return 0, t
 	}
 	var regs [isa.NumRegisters]uint64
 	copy(regs[:], st.reg[:])
@@ -370,11 +367,12 @@ func (st *fastRun) position() *position {
 
 // callX calls the helper whose number is v.
 func (st *fastRun) callX(v uint64, reg uint8) *vm.Trap {
-	h := st.prog.code.Helpers[int32(v)]
-	if h == nil || v != uint64(uint32(v)) {
-		return st.trap(callxTrap(isa.Register(reg), v), st.list.from[st.pc-1].fault)
+	slot := st.list.from[st.pc-1].fault
+	h, t := st.prog.CallX(isa.Register(reg), v)
+	if t != nil {
+		return st.trap(t, slot)
 	}
-	pos := int64(st.prog.pos[st.list.from[st.pc-1].fault])
+	pos := int64(st.prog.Pos[slot])
 	return st.callHelper(&helper{int32(v), h}, pos)
 }
 
@@ -399,14 +397,14 @@ func (st *fastRun) leave() bool {
 	st.reg[6], st.reg[7], st.reg[8], st.reg[9], st.reg[10] = c.r6, c.r7, c.r8, c.r9, c.fp
 	st.poison()
 	st.mayGoto = c.mayGoto
-	st.returnTo(c, st.acc+int64(st.prog.pos[slot])+1)
+	st.returnTo(c, st.acc+int64(st.prog.Pos[slot])+1)
 	return false
 }
 
 // loadPacket serves LD_ABS (src is nil) and LD_IND. leave says that the function
 // must return.
 func (st *fastRun) loadPacket(in *record, index uint64) (leave bool, t *vm.Trap) {
-	v, ok, t := loadPacket(st.m, int32(uint32(index))+in.off, int(in.c))
+	v, ok, t := st.m.LoadPacket(int32(uint32(index))+in.off, int(in.c))
 	if t != nil {
 		return false, st.trap(t, st.list.from[st.pc-1].fault)
 	}

@@ -7,11 +7,11 @@ import (
 
 // compileFast makes the records of a program.
 func compileFast(code *vm.Code) (*fastProgram, error) {
-	base, err := prepare(code)
+	base, err := vm.Prepare(code)
 	if err != nil {
 		return nil, err
 	}
-	p := &fastProgram{program: base}
+	p := &fastProgram{Prepared: base}
 	p.joined = translate(p, false)
 	return p, nil
 }
@@ -28,7 +28,7 @@ type compiler struct {
 // translate makes a listing. With exact, every instruction is preceded by a record
 // that checks the budget; without, instructions are joined.
 func translate(p *fastProgram, exact bool) *listing {
-	n := len(p.form)
+	n := len(p.Forms)
 	c := &compiler{
 		p:      p,
 		list:   &listing{recs: make([]record, 0, n), from: make([]source, 0, n), at: make([]int32, n+1), exact: exact},
@@ -50,7 +50,7 @@ func translate(p *fastProgram, exact bool) *listing {
 	for pc := isa.PC(0); int(pc) < n; {
 		start := len(c.list.recs)
 		if exact {
-			c.emit(pc, record{op: opCount, off: p.pos[pc]})
+			c.emit(pc, record{op: opCount, off: p.Pos[pc]})
 			pc = c.next(pc)
 		} else {
 			pc = c.line(pc)
@@ -68,7 +68,7 @@ func translate(p *fastProgram, exact bool) *listing {
 // next emits the instruction at pc and returns the slot after it.
 func (c *compiler) next(pc isa.PC) isa.PC {
 	c.emit(pc, c.single(pc))
-	if c.p.code.Insns[pc].IsWide() {
+	if c.p.Insns[pc].IsWide() {
 		return pc + 2
 	}
 	return pc + 1
@@ -77,7 +77,7 @@ func (c *compiler) next(pc isa.PC) isa.PC {
 // line emits the instructions from pc on to the next leader and joins them.
 func (c *compiler) line(pc isa.PC) isa.PC {
 	start := len(c.list.recs)
-	for pc = c.next(pc); !c.leader[pc] && int(pc) < len(c.p.form); {
+	for pc = c.next(pc); !c.leader[pc] && int(pc) < len(c.p.Forms); {
 		pc = c.next(pc)
 	}
 	line := make([]item, len(c.list.recs)-start)
@@ -95,7 +95,7 @@ func (c *compiler) line(pc isa.PC) isa.PC {
 // findLeaders marks the slots at which a straight line ends because control can
 // come from elsewhere. Nothing is joined across them.
 func (c *compiler) findLeaders() {
-	insns := c.p.code.Insns
+	insns := c.p.Insns
 	c.leader = make([]bool, len(insns)+1)
 	c.leader[0] = true
 	for pc, ins := range insns.All() {
@@ -109,7 +109,7 @@ func (c *compiler) findLeaders() {
 			c.leader[pc+1] = true
 		}
 	}
-	for _, f := range c.p.code.Funcs {
+	for _, f := range c.p.Funcs {
 		if f.PC >= 0 && int(f.PC) < len(insns) {
 			c.leader[f.PC] = true
 		}
@@ -127,7 +127,7 @@ func (c *compiler) resolve() {
 		if r := &c.list.recs[i]; isJump(r.op) || r.op == opCall {
 			target := r.off
 			r.off = c.list.at[target]
-			r.delta = c.p.pos[c.list.from[i].fault2] + 1 - c.p.pos[target]
+			r.delta = c.p.Pos[c.list.from[i].fault2] + 1 - c.p.Pos[target]
 		}
 	}
 }
@@ -162,18 +162,18 @@ func (c *compiler) operand(pc isa.PC, ins isa.Instruction) uint8 {
 
 // single translates one instruction by itself. Jump targets are still slots.
 func (c *compiler) single(pc isa.PC) record {
-	ins := c.p.code.Insns[pc]
+	ins := c.p.Insns[pc]
 	dst, src := uint8(ins.Dst()), uint8(ins.Src())
 	switch class := ins.Op.Class(); {
 	case ins.IsWide():
-		v, _ := c.p.code.Insns.Imm64(pc)
+		v, _ := c.p.Insns.Imm64(pc)
 		return record{op: opMov, a: dst, b: c.constant(pc, v)}
 	case class.IsALU():
 		return c.alu(pc, ins)
 	case class == isa.ClassJMP && ins.Op.Code() == isa.CodeCall:
 		return c.call(pc, ins)
 	case ins.Op == isa.OpExit:
-		return record{op: opExit, off: c.p.pos[pc] + 1}
+		return record{op: opExit, off: c.p.Pos[pc] + 1}
 	case class.IsJump():
 		return c.jump(pc, ins)
 	case class == isa.ClassLD:
@@ -193,7 +193,7 @@ func (c *compiler) single(pc isa.PC) record {
 	}
 	size := ins.Op.Size()
 	op := [...]uint16{isa.SizeB >> 3: opStore8, isa.SizeH >> 3: opStore16, isa.SizeW >> 3: opStore32, isa.SizeDW >> 3: opStore64}[size>>3]
-	if inFrame(ins.Dst(), ins.Off, size) {
+	if vm.InFrame(ins.Dst(), ins.Off, size.Bytes()) {
 		op = [...]uint16{isa.SizeB >> 3: opStoreFP8, isa.SizeH >> 3: opStoreFP16, isa.SizeW >> 3: opStoreFP32, isa.SizeDW >> 3: opStoreFP64}[size>>3]
 	}
 	return record{op: op, a: dst, b: b, off: int32(ins.Off)}
@@ -205,18 +205,12 @@ func (c *compiler) load(ins isa.Instruction) record {
 	switch {
 	case ins.Op.Mode() == isa.ModeMEMSX:
 		r.op = [...]uint16{isa.SizeB >> 3: opLoadSx8, isa.SizeH >> 3: opLoadSx16, isa.SizeW >> 3: opLoadSx32}[size>>3]
-	case inFrame(ins.Src(), ins.Off, size):
+	case vm.InFrame(ins.Src(), ins.Off, size.Bytes()):
 		r.op = [...]uint16{isa.SizeB >> 3: opLoadFP8, isa.SizeH >> 3: opLoadFP16, isa.SizeW >> 3: opLoadFP32, isa.SizeDW >> 3: opLoadFP64}[size>>3]
 	default:
 		r.op = [...]uint16{isa.SizeB >> 3: opLoad8, isa.SizeH >> 3: opLoad16, isa.SizeW >> 3: opLoad32, isa.SizeDW >> 3: opLoad64}[size>>3]
 	}
 	return r
-}
-
-// inFrame reports whether an access through R10 stays in the frame, which can
-// always be read and written.
-func inFrame(base isa.Register, off int16, size isa.Size) bool {
-	return base == isa.FP && off >= -vm.StackSize && int(off)+size.Bytes() <= 0
 }
 
 // alu translates the classes ALU and ALU64.
@@ -303,7 +297,7 @@ func endOp(ins isa.Instruction, wide bool) uint16 {
 
 // jump translates jumps that stay in the function.
 func (c *compiler) jump(pc isa.PC, ins isa.Instruction) record {
-	target, _ := c.p.code.Insns.JumpTarget(pc)
+	target, _ := c.p.Insns.JumpTarget(pc)
 	r := record{off: int32(target)}
 	switch code := ins.Op.Code(); {
 	case code == isa.CodeJa:
@@ -340,20 +334,20 @@ func (c *compiler) call(pc isa.PC, ins isa.Instruction) record {
 	case ins.Op == isa.OpCallX:
 		return record{op: opCallX, b: uint8(ins.Dst())}
 	case ins.IsPseudoCall():
-		target, _ := c.p.code.Insns.CallTarget(pc)
-		reach := c.p.reach[target]
+		target, _ := c.p.Insns.CallTarget(pc)
+		reach := c.p.ReachAt(target)
 		r := record{op: opCall, off: int32(target), e: uint8(reach), f: uint8(reach >> 8)}
-		r.setPos(c.p.pos[pc])
+		r.setPos(c.p.Pos[pc])
 		return r
 	}
 	i, ok := c.helper[ins.Imm]
 	if !ok {
 		i = int32(len(c.p.helpers))
 		c.helper[ins.Imm] = i
-		c.p.helpers = append(c.p.helpers, helper{ins.Imm, c.p.code.Helpers[ins.Imm]})
+		c.p.helpers = append(c.p.helpers, helper{ins.Imm, c.p.Helpers[ins.Imm]})
 	}
 	r := record{op: opCallHelper, delta: i}
-	r.setPos(c.p.pos[pc])
+	r.setPos(c.p.Pos[pc])
 	return r
 }
 

@@ -40,24 +40,27 @@ func (e StepEngine) Compile(code *vm.Code) (vm.Runner, error) {
 	return p, nil
 }
 
-// Prepare checks the code; its error joins one *CompileError for each slot that
+// Prepare checks the code; its error joins one *vm.CompileError for each slot that
 // cannot run. What it returns can be stepped through as well as run.
 func (e StepEngine) Prepare(code *vm.Code) (*Stepping, error) {
-	p, err := prepare(code)
+	p, err := vm.Prepare(code)
 	if err != nil {
 		return nil, err
 	}
 	return &Stepping{e, p}, nil
 }
 
+// maxBudget bounds what a run may spend, so that sums of it fit 64 signed bits.
+const maxBudget = 1 << 62
+
 // Stepping is a program prepared by a [StepEngine].
 type Stepping struct {
 	opt  StepEngine
-	prog *program
+	prog *vm.Prepared
 }
 
 // Code returns what was compiled.
-func (p *Stepping) Code() *vm.Code { return p.prog.code }
+func (p *Stepping) Code() *vm.Code { return p.prog.Code }
 
 // Run steps to the end.
 func (p *Stepping) Run(m *vm.Machine, ctx uint64) (vm.Exit, error) {
@@ -88,7 +91,7 @@ func (p *Stepping) Start(m *vm.Machine, ctx uint64) *Stepper {
 	m.Ctx, m.Caller = ctx, s
 	s.prog = p.prog
 	if m.Depth >= vm.MaxFrames {
-		s.trap = place(depthTrap(), p.Code(), 0, m.Depth-1, 0)
+		s.trap = vm.DepthTrap().At(p.Code(), 0, m.Depth-1, 0)
 		return s
 	}
 	m.Depth++
@@ -124,7 +127,7 @@ type Stepper struct {
 
 // activation is one running function: where it is and what its registers hold.
 type activation struct {
-	prog    *program
+	prog    *vm.Prepared
 	pc      isa.PC
 	reg     [isa.NumRegisters]uint64
 	shadow  [isa.NumRegisters]shadow
@@ -136,7 +139,7 @@ func (s *Stepper) enter(pc isa.PC) {
 	s.pc, s.mayGoto = pc, mayGotoLimit
 	frame := s.Frame()
 	top := s.m.FrameTop(frame)
-	reach := uint64(s.prog.reach[pc])
+	reach := uint64(s.prog.ReachAt(pc))
 	clear(s.m.Mem.Raw(top-reach, reach))
 	s.stack.clear(frame)
 	s.reg[isa.FP] = top
@@ -162,9 +165,6 @@ func (s *Stepper) Step() (done bool, err error) {
 		return false, s.trap
 	}
 	if s.trap = s.step(); s.trap != nil {
-		if s.trap.Regs == nil { // else it comes from a callback
-			s.trap.Regs = s.registers()
-		}
 		return false, s.trap
 	}
 	return s.done, nil
@@ -186,26 +186,28 @@ func (s *Stepper) registers() []vm.TrapReg {
 // step executes one instruction and places the trap that it makes.
 func (s *Stepper) step() *vm.Trap {
 	if s.m.Budget == 0 {
-		s.placed = place(budgetTrap(s.m), s.Code(), s.pc, s.Frame(), s.Insns())
-		return s.placed
+		return s.place(vm.BudgetTrap(s.m))
 	}
 	s.m.Budget--
-	code, pc, frame := s.Code(), s.pc, s.Frame()
 	t := s.execute()
-	if t == nil {
-		return nil
+	if t == nil || t == s.placed { // of a callback
+		return t
 	}
-	if t != s.placed { // else it comes from a callback
-		s.m.Budget++
-		s.placed = place(t, code, pc, frame, s.Insns())
-	}
+	s.m.Budget++
+	return s.place(t)
+}
+
+// place fills in where a trap happened and what the registers held.
+func (s *Stepper) place(t *vm.Trap) *vm.Trap {
+	s.placed = t.At(s.Code(), s.pc, s.Frame(), s.Insns())
+	t.Regs = s.registers()
 	return t
 }
 
 // execute is the instruction set: one function for each class. It leaves PC at the
 // next instruction, and where it was when it returns a trap.
 func (s *Stepper) execute() *vm.Trap {
-	ins, form := s.Code().Insns[s.pc], s.prog.form[s.pc]
+	ins, form := s.Code().Insns[s.pc], s.prog.Forms[s.pc]
 	if t := s.checkReads(ins, form); t != nil {
 		return t
 	}
@@ -281,7 +283,7 @@ func (s *Stepper) Exit() vm.Exit { return s.exit }
 func (s *Stepper) PC() isa.PC { return s.pc }
 
 // Code is the code that PC belongs to.
-func (s *Stepper) Code() *vm.Code { return s.prog.code }
+func (s *Stepper) Code() *vm.Code { return s.prog.Code }
 
 // Frame is the index of the current frame.
 func (s *Stepper) Frame() int { return max(s.m.Depth-1, 0) }
@@ -335,5 +337,5 @@ func (s *Stepper) Caller(i int) (code *vm.Code, pc isa.PC, err error) {
 	if i < 0 || i >= len(s.callers) {
 		return nil, 0, fmt.Errorf("frame %d has called nothing", i)
 	}
-	return s.callers[i].prog.code, s.callers[i].pc, nil
+	return s.callers[i].prog.Code, s.callers[i].pc, nil
 }

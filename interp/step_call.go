@@ -21,9 +21,9 @@ func (s *Stepper) call(ins isa.Instruction) *vm.Trap {
 		return s.callLocal()
 	case ins.Op == isa.OpCallX:
 		v := s.reg[ins.Dst()]
-		h := s.Code().Helpers[int32(v)]
-		if h == nil || v != uint64(uint32(v)) {
-			return callxTrap(ins.Dst(), v)
+		h, t := s.prog.CallX(ins.Dst(), v)
+		if t != nil {
+			return t
 		}
 		return s.callHelper(int32(v), h)
 	}
@@ -33,7 +33,7 @@ func (s *Stepper) call(ins isa.Instruction) *vm.Trap {
 // callLocal calls a function of the program: a new frame, arguments in R1 to R5.
 func (s *Stepper) callLocal() *vm.Trap {
 	if s.m.Depth >= vm.MaxFrames {
-		return depthTrap()
+		return vm.DepthTrap()
 	}
 	target, _ := s.Code().Insns.CallTarget(s.pc)
 	saved := s.activation
@@ -88,9 +88,9 @@ func (s *Stepper) callHelper(id int32, h *vm.Helper) *vm.Trap {
 	case errors.Is(err, vm.ErrTailCall):
 		return s.tailCall()
 	case err != nil:
-		return helperTrap(h, id, err)
+		return vm.HelperTrap(h.Name(id), err)
 	}
-	by := &origin{s.pc, helperName(h, id)}
+	by := &origin{s.pc, h.Name(id)}
 	s.afterHelper(h, args, by)
 	s.set(isa.R0, r0, s.returned(h, r0, args, by))
 	s.clobber(by)
@@ -125,9 +125,6 @@ func (s *Stepper) tailCall() *vm.Trap {
 // [vm.Machine.Call]; the error is a *vm.Trap.
 func (s *Stepper) CallFunc(m *vm.Machine, fn *vm.Func, args [5]uint64) (uint64, error) {
 	prog, t := s.callback(fn)
-	if t == nil && m.Depth >= vm.MaxFrames {
-		t = depthTrap()
-	}
 	if t != nil {
 		return 0, t
 	}
@@ -156,8 +153,8 @@ func (s *Stepper) CallFunc(m *vm.Machine, fn *vm.Func, args [5]uint64) (uint64, 
 	}
 }
 
-// callback finds the code of a callback.
-func (s *Stepper) callback(fn *vm.Func) (*program, *vm.Trap) {
+// callback finds the code of a callback that can begin.
+func (s *Stepper) callback(fn *vm.Func) (*vm.Prepared, *vm.Trap) {
 	prog := s.prog
 	if fn.Target != nil && fn.Target.Code() != s.Code() {
 		target, err := s.asStepping(fn.Target)
@@ -166,8 +163,5 @@ func (s *Stepper) callback(fn *vm.Func) (*program, *vm.Trap) {
 		}
 		prog = target.prog
 	}
-	if fn.PC < 0 || fn.PC >= len(prog.form) || prog.form[fn.PC] == nil {
-		return nil, callbackTrap(fn)
-	}
-	return prog, nil
+	return prog, prog.CheckCallback(s.m, fn)
 }

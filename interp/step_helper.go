@@ -18,13 +18,13 @@ func (s *Stepper) checkArgs(id int32, h *vm.Helper) *vm.Trap {
 	for i := range h.Proto.NumArgs() {
 		r := isa.R1 + isa.Register(i)
 		if t := s.checkKnown(r); t != nil {
-			t.Msg = helperName(h, id) + ": " + t.Msg
+			t.Msg = h.Name(id) + ": " + t.Msg
 			return t
 		}
 	}
 	for i := range h.Proto.NumArgs() {
 		if t := s.checkArg(h, i); t != nil {
-			return argumentTrap(t, helperName(h, id), i)
+			return argumentTrap(t, h.Name(id), i)
 		}
 	}
 	return nil
@@ -147,7 +147,7 @@ func (s *Stepper) checkRange(r isa.Register, size uint64, need vm.Perm) *vm.Trap
 		return &vm.Trap{Kind: vm.TrapHelper, Msg: fmt.Sprintf("size %d is too large", int64(size))}
 	}
 	if _, err := s.m.Mem.Bytes(addr, int(size), need); err != nil {
-		return memoryTrap(s.m, addr, int(size), need)
+		return vm.MemoryTrap(s.m.Mem.Fault(addr, int(size), need))
 	}
 	if sh.kind == valuePointer {
 		if t := s.checkObject(&sh.obj, addr, int(size), need); t != nil {

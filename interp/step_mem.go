@@ -14,7 +14,7 @@ import (
 func (s *Stepper) access(base isa.Register, off int16, size int, need vm.Perm) (uint64, *vm.Trap) {
 	addr, sh := s.reg[base]+uint64(int64(off)), &s.shadow[base]
 	if !s.m.Mem.Ok(addr, size, need) {
-		t := memoryTrap(s.m, addr, size, need)
+		t := vm.MemoryTrap(s.m.Mem.Fault(addr, size, need))
 		if sh.by != nil && sh.kind == valueNumber && s.reg[base] == 0 {
 			t.Msg += fmt.Sprintf(": %s is the NULL that %s returned at insn %d", base, sh.by.name, sh.by.pc)
 		}
@@ -94,7 +94,7 @@ func (s *Stepper) load(ins isa.Instruction) *vm.Trap {
 	}
 	v, err := s.m.Mem.Load(addr, size)
 	if err != nil {
-		return memoryTrap(s.m, addr, size, vm.PermRead)
+		return vm.MemoryTrap(s.m.Mem.Fault(addr, size, vm.PermRead))
 	}
 	if ins.Op.Mode() == isa.ModeMEMSX {
 		s.set(ins.Dst(), signExtend(v, int16(size*8)), number)
@@ -144,7 +144,7 @@ func (s *Stepper) store(ins isa.Instruction) *vm.Trap {
 		return t
 	}
 	if err := s.m.Mem.Store(addr, size, v); err != nil {
-		return memoryTrap(s.m, addr, size, vm.PermWrite)
+		return vm.MemoryTrap(s.m.Mem.Fault(addr, size, vm.PermWrite))
 	}
 	s.stack.store(s.m, addr, uint64(size), v, &sh)
 	return nil
@@ -163,7 +163,7 @@ func (s *Stepper) atomic(ins isa.Instruction) *vm.Trap {
 		}
 		v, err := s.m.Mem.LoadAcquire(addr, size)
 		if err != nil {
-			return memoryTrap(s.m, addr, size, vm.PermRead)
+			return vm.MemoryTrap(s.m.Mem.Fault(addr, size, vm.PermRead))
 		}
 		s.set(dst, v, s.loaded(&s.shadow[src], addr, uint64(size), v))
 		return nil
@@ -173,7 +173,7 @@ func (s *Stepper) atomic(ins isa.Instruction) *vm.Trap {
 			return t
 		}
 		if err := s.m.Mem.StoreRelease(addr, size, s.reg[src]); err != nil {
-			return memoryTrap(s.m, addr, size, vm.PermWrite)
+			return vm.MemoryTrap(s.m.Mem.Fault(addr, size, vm.PermWrite))
 		}
 		s.stack.store(s.m, addr, uint64(size), s.reg[src], &s.shadow[src])
 		return nil
@@ -184,7 +184,7 @@ func (s *Stepper) atomic(ins isa.Instruction) *vm.Trap {
 	}
 	old, err := s.m.Mem.Atomic(op, addr, size, s.reg[src], s.reg[isa.R0])
 	if err != nil {
-		return memoryTrap(s.m, addr, size, vm.PermRW)
+		return vm.MemoryTrap(s.m.Mem.Fault(addr, size, vm.PermRW))
 	}
 	s.stack.store(s.m, addr, uint64(size), 0, nil)
 	switch {
@@ -205,7 +205,7 @@ func (s *Stepper) loadPacket(ins isa.Instruction) *vm.Trap {
 	if ins.Op.Mode() == isa.ModeIND {
 		off, name = off+int32(uint32(s.reg[ins.Src()])), "LD_IND"
 	}
-	v, ok, t := loadPacket(s.m, off, ins.Op.Size().Bytes())
+	v, ok, t := s.m.LoadPacket(off, ins.Op.Size().Bytes())
 	if t != nil {
 		return t
 	}

@@ -1687,7 +1687,7 @@ outer:
 				continue
 			case opCount:
 				if st.acc+int64(in.off) >= st.limit {
-					return st.trapBefore(pc, budgetTrap)
+					return st.trapBefore(pc, vm.BudgetTrap)
 				}
 				continue
 			case opCallHelper:

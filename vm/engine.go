@@ -2,6 +2,7 @@ package vm
 
 import (
 	"errors"
+	"fmt"
 
 	"bpfvm/isa"
 	"bpfvm/spec"
@@ -11,8 +12,8 @@ import (
 type Engine interface {
 	// Name is the word for it on the command line: "interp", "jit".
 	Name() string
-	// Compile prepares the code. Its error names the slot that the engine cannot
-	// serve.
+	// Compile makes the code runnable, after [Prepare]. Its error names the slots
+	// that the engine cannot serve.
 	Compile(*Code) (Runner, error)
 }
 
@@ -53,6 +54,15 @@ func (c *Code) FuncAt(pc isa.PC) *spec.Func {
 	return nil
 }
 
+// CallX finds the helper that callx calls: v, the value of reg, is its number.
+func (c *Code) CallX(reg isa.Register, v uint64) (*Helper, *Trap) {
+	h := c.Helpers[int32(v)]
+	if h == nil || v != uint64(uint32(v)) {
+		return nil, &Trap{Kind: TrapCall, Msg: fmt.Sprintf("%s holds %#x, which is not the number of a helper", reg, v)}
+	}
+	return h, nil
+}
+
 // Helper is a helper that can be called.
 type Helper struct {
 	Proto *spec.HelperProto
@@ -60,6 +70,14 @@ type Helper struct {
 	// error ends the run with a trap at the calling instruction, except for
 	// [ErrTailCall]; errors that the kernel reports in R0 are not errors here.
 	Fn func(m *Machine, r1, r2, r3, r4, r5 uint64) (uint64, error)
+}
+
+// Name is the helper's name, or its number when it has none.
+func (h *Helper) Name(id int32) string {
+	if h.Proto != nil && h.Proto.Name != "" {
+		return h.Proto.Name
+	}
+	return fmt.Sprintf("helper#%d", id)
 }
 
 // ErrTailCall tells the engine to continue with the program in Machine.Tail: its

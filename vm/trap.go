@@ -60,11 +60,26 @@ type Trap struct {
 	Regs []TrapReg
 }
 
-// TrapReg is one register at a trap.
+// TrapReg is one register at a trap. Engines that do not follow where values come
+// from fill it by [TrapRegs].
 type TrapReg struct {
 	Value uint64
 	Init  bool   // it was ever written
 	Where string // what it points to, "map_value(counts)+4"; empty for numbers
+}
+
+// TrapRegs describes registers by their values alone, all that machine code has:
+// what is an address of the arena counts as a pointer to there, and every register
+// as written but those that hold a call's [Poison].
+func TrapRegs(mem *Memory, values [isa.NumRegisters]uint64) []TrapReg {
+	regs := make([]TrapReg, len(values))
+	for r, v := range values {
+		regs[r] = TrapReg{Value: v, Init: v != Poison+uint64(r)}
+		if mem.Find(v) != nil || r == int(isa.FP) {
+			regs[r].Where = mem.Symbolize(v)
+		}
+	}
+	return regs
 }
 
 // Error says where and what: "xdp_main insn 7 (0x61): read of 4 bytes at pkt+12:
@@ -89,6 +104,30 @@ func (t *Trap) Error() string {
 
 // Unwrap returns the cause.
 func (t *Trap) Unwrap() error { return t.Cause }
+
+// At fills in where the trap happened: the instruction, the index of the frame and
+// the number of instructions executed before.
+func (t *Trap) At(code *Code, pc isa.PC, frame int, insns uint64) *Trap {
+	t.Prog, t.PC, t.Frame, t.Insns = code.Name, pc, frame, insns
+	if int(pc) < len(code.Insns) {
+		t.Insn = code.Insns[pc]
+	}
+	if f := code.FuncAt(pc); f != nil && f.Name != code.Name {
+		t.Func = f.Name
+	}
+	return t
+}
+
+// BudgetTrap says that nothing is left to spend.
+func BudgetTrap(m *Machine) *Trap {
+	return &Trap{Kind: TrapBudget, Msg: fmt.Sprintf("the run's budget of %d instructions is used up", m.Limit)}
+}
+
+// DepthTrap says that a call would need one frame too many (verifier.c:
+// check_max_stack_depth_subprog).
+func DepthTrap() *Trap {
+	return &Trap{Kind: TrapCall, Msg: fmt.Sprintf("the call stack of %d frames is full", MaxFrames)}
+}
 
 // MemoryTrap fills a trap from a refused access; the caller adds the place.
 func MemoryTrap(f *Fault) *Trap {

@@ -19,7 +19,7 @@ var conditions = [...]cond{
 
 // branch translates jumps that stay in the function.
 func (c *compiler) branch(pc isa.PC, ins isa.Instruction) {
-	target, _ := c.source.code.Insns.JumpTarget(pc)
+	target, _ := c.Insns.JumpTarget(pc)
 	if ins.Op == isa.OpJa || ins.Op == isa.OpJa32 {
 		c.goTo(pc, target)
 		return

@@ -33,7 +33,7 @@ func (c *compiler) setPhi() {
 	if c.exact {
 		return
 	}
-	copy(c.phi, c.pos)
+	copy(c.phi, c.Pos)
 }
 
 // slackOf is the budget below which the image must not run.
@@ -42,7 +42,7 @@ func (c *compiler) slackOf() uint64 {
 	for _, v := range c.phi {
 		top = max(top, v)
 	}
-	return uint64(c.count()) + uint64(top) + 1
+	return uint64(c.Count()) + uint64(top) + 1
 }
 
 // taken is what a taken jump takes off.

@@ -12,7 +12,7 @@ func (c *compiler) call(pc isa.PC, ins isa.Instruction) {
 		c.leaveFor(exitServe, pc)
 		return
 	}
-	target, _ := c.source.code.Insns.CallTarget(pc)
+	target, _ := c.Insns.CallTarget(pc)
 	if c.depth {
 		c.context(regTmp)
 		c.rm(opCmpQ, rbp, inContext(regTmp, ctxMaxTop))

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"bpfvm/isa"
-	"bpfvm/vm"
 )
 
 // regMap is where the eBPF registers live: the kernel's own choice
@@ -67,7 +66,7 @@ type compiler struct {
 // name when it leaves. An exact image counts every instruction and checks every
 // call's depth: it runs where little is left of either.
 func translate(s *source, id uint32, exact bool, opt Options) (*image, error) {
-	n := len(s.form)
+	n := len(s.Forms)
 	c := &compiler{
 		source: s, opt: opt, exact: exact, id: id,
 		phi: make([]int32, n+1), slots: make([]label, n+1), funcs: map[isa.PC]label{},
@@ -80,20 +79,20 @@ func translate(s *source, id uint32, exact bool, opt Options) (*image, error) {
 	for i := range c.slots {
 		c.slots[i] = c.newLabel()
 	}
-	for pc := range n {
-		if s.isTarget[pc] {
-			c.funcs[isa.PC(pc)] = c.newLabel()
+	for _, f := range s.Subprogs {
+		if f.Called {
+			c.funcs[f.Start] = c.newLabel()
 		}
 	}
 	c.serve, c.trap = c.newLabel(), c.newLabel()
 	c.slot = -1
 	c.entryStub()
-	for pc, ins := range s.code.Insns.All() {
+	for pc, ins := range s.Insns.All() {
 		c.slot = int32(pc)
 		if l, ok := c.funcs[pc]; ok {
 			c.prologue(pc, l)
 		}
-		if n := s.pos[pc]; !exact && n > 0 && n%yieldEvery == 0 {
+		if n := s.Pos[pc]; !exact && n > 0 && n%yieldEvery == 0 {
 			c.leaveFor(exitSlice, pc)
 		}
 		c.bind(c.slots[pc])
@@ -113,7 +112,7 @@ func translate(s *source, id uint32, exact bool, opt Options) (*image, error) {
 	c.stubs()
 	a, err := c.assemble()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.code.Name, err)
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
 	}
 	img := &image{text: a.text, phi: c.phi, exact: exact, items: c.items, at: a.at, checksDepth: c.depth, entry: make([]int32, n)}
 	for pc := range n {
@@ -139,7 +138,7 @@ func (c *compiler) cold(emit func()) label {
 func (c *compiler) insn(pc isa.PC, ins isa.Instruction) {
 	switch class := ins.Op.Class(); {
 	case ins.IsWide():
-		v, _ := c.source.code.Insns.Imm64(pc)
+		v, _ := c.Insns.Imm64(pc)
 		c.constant(regMap[ins.Dst()], v)
 	case class.IsALU():
 		c.alu(ins)
@@ -196,7 +195,7 @@ func (c *compiler) entryStub() {
 		}
 	}
 	c.pushFrame(&c.source.funcs[0])
-	if c.isTarget[0] {
+	if c.Subprogs[0].Called {
 		c.jump(always, c.slots[0])
 	}
 }
@@ -216,7 +215,7 @@ func (c *compiler) pushFrame(f *function) {
 // subtraction from the budget.
 func (c *compiler) prologue(pc isa.PC, l label) {
 	if pc > 0 {
-		switch c.source.code.Insns[pc-1].Op {
+		switch c.Insns[pc-1].Op {
 		case isa.OpExit, isa.OpJa, isa.OpJa32:
 		default: // the function before runs on
 			c.jump(always, c.slots[pc])
@@ -225,7 +224,7 @@ func (c *compiler) prologue(pc isa.PC, l label) {
 	c.bind(l)
 	f := c.funcAt(pc)
 	c.pushFrame(f)
-	c.clearFrame(f.reach)
+	c.clearFrame(f.Reach)
 	if !c.exact {
 		c.jump(condS, c.nearEnd(pc))
 	}
@@ -289,10 +288,4 @@ func (c *compiler) stubs() {
 	c.rm(opMovQ, rbp, inContext(regAddr, ctxGoBP))
 	c.r(opPop, regTmp)
 	c.r(opJmpReg, regTmp)
-}
-
-// inFrame reports whether an access through R10 stays in the frame, which can
-// always be read and written.
-func inFrame(base isa.Register, off int16, size int) bool {
-	return base == isa.FP && off >= -vm.StackSize && int(off)+size <= 0
 }

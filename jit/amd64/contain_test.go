@@ -101,7 +101,7 @@ func TestContainment(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, exact := range []bool{false, true} {
-			img, err := translate(p.source, 1, exact, p.opt)
+			img, err := translate(p.src, 1, exact, p.opt)
 			if err != nil {
 				t.Fatal(err)
 			}

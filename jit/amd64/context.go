@@ -1,5 +1,7 @@
 package amd64
 
+import "bpfvm/vm"
+
 // context is what machine code and Go share about a run. It lies in the last page
 // of the run's native stack, so machine code finds it by setting the low bits of
 // its stack pointer, without a register.
@@ -68,5 +70,8 @@ const (
 )
 
 const exitShift = 24
+
+// The slots of the longest program fit below the kind.
+const _ = uint(1<<exitShift - 1 - vm.MaxSlots)
 
 func exitCode(k exitKind, slot int) int64 { return int64(uint32(k)<<exitShift | uint32(slot)) }

@@ -121,7 +121,7 @@ func (d *duel) form(t *testing.T, form *isa.Op) {
 		return
 	case strings.HasPrefix(form.Name, "cast_"), form.Name == "call_kfunc":
 		_, err := Engine{}.Compile(&vm.Code{Name: "x", Insns: isa.Program{fill(form, 1, 2, 1, 1), exitInsn}})
-		if ce, ok := errors.AsType[*CompileError](err); !ok || ce.PC != 0 || !errors.Is(err, errors.ErrUnsupported) {
+		if ce, ok := errors.AsType[*vm.CompileError](err); !ok || ce.PC != 0 || !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("%s: %v", form.Name, err)
 		}
 		return

@@ -38,7 +38,7 @@ func (p *Program) Listing(pr isa.Printer) ([]Line, error) {
 		if len(lines) == 0 || lines[len(lines)-1].PC != pc {
 			l := Line{PC: pc}
 			if pc >= 0 {
-				l.Text = pr.Insn(p.source.code.Insns, pc)
+				l.Text = pr.Insn(p.src.Insns, pc)
 			}
 			lines = append(lines, l)
 		}

@@ -18,7 +18,7 @@ import (
 // arena's permissions say of the first and the last byte.
 func (c *compiler) access(pc isa.PC, base isa.Register, off int16, size int, need vm.Perm) mem {
 	x := regMap[base]
-	if inFrame(base, off, size) {
+	if vm.InFrame(base, off, size) {
 		return mem{regArena, x, int32(off)}
 	}
 	c.permit(pc, x, off, size, need)
@@ -115,7 +115,7 @@ func (c *compiler) atomic(pc isa.PC, ins isa.Instruction) {
 	wide, src := size == isa.SizeDW, regMap[ins.Src()]
 	x, n := regMap[ins.Dst()], size.Bytes()
 	switch {
-	case !inFrame(ins.Dst(), ins.Off, n):
+	case !vm.InFrame(ins.Dst(), ins.Off, n):
 	case int(ins.Off)%n != 0: // R10 is aligned
 		c.leaveFor(exitServe, pc)
 		return

@@ -1,11 +1,9 @@
 package amd64
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 
-	"bpfvm/isa"
 	"bpfvm/vm"
 )
 
@@ -17,7 +15,7 @@ type Engine struct {
 // Name returns "jit".
 func (Engine) Name() string { return "jit" }
 
-// Compile translates the code; its error joins one *CompileError for each slot
+// Compile translates the code; its error joins one *vm.CompileError for each slot
 // that cannot be compiled. It works on every host; where machine code cannot run,
 // Run says so.
 func (e Engine) Compile(code *vm.Code) (vm.Runner, error) {
@@ -30,7 +28,7 @@ func (e Engine) Compile(code *vm.Code) (vm.Runner, error) {
 
 // Program is a compiled program.
 type Program struct {
-	*source
+	src  *source
 	opt  Options
 	fast loaded
 
@@ -60,7 +58,7 @@ func Compile(code *vm.Code, opt Options) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Program{source: s, opt: opt}
+	p := &Program{src: s, opt: opt}
 	if err := p.fast.translate(p, false); err != nil {
 		return nil, err
 	}
@@ -69,7 +67,7 @@ func Compile(code *vm.Code, opt Options) (*Program, error) {
 
 func (l *loaded) translate(p *Program, exact bool) (err error) {
 	l.prog, l.id = p, lastID.Add(1)
-	l.image, err = translate(p.source, l.id, exact, p.opt)
+	l.image, err = translate(p.src, l.id, exact, p.opt)
 	return err
 }
 
@@ -80,7 +78,7 @@ func (p *Program) exactly() (*loaded, error) {
 }
 
 // Code returns what was compiled.
-func (p *Program) Code() *vm.Code { return p.source.code }
+func (p *Program) Code() *vm.Code { return p.src.Code }
 
 // Size returns the bytes of machine code.
 func (p *Program) Size() int { return len(p.fast.image.text) }
@@ -88,32 +86,3 @@ func (p *Program) Size() int { return len(p.fast.image.text) }
 // Text returns the machine code as it is before it is loaded anywhere; it does not
 // depend on its address. The slice must not be changed.
 func (p *Program) Text() []byte { return p.fast.image.text }
-
-// place fills in where a trap happened.
-func place(t *vm.Trap, code *vm.Code, pc isa.PC, frame int, insns uint64) *vm.Trap {
-	t.Prog, t.PC, t.Frame, t.Insns = code.Name, pc, frame, insns
-	if int(pc) < len(code.Insns) {
-		t.Insn = code.Insns[pc]
-	}
-	if f := code.FuncAt(pc); f != nil && f.Name != code.Name {
-		t.Func = f.Name
-	}
-	return t
-}
-
-func budgetTrap(m *vm.Machine) *vm.Trap {
-	return &vm.Trap{Kind: vm.TrapBudget, Msg: fmt.Sprintf("the run's budget of %d instructions is used up", m.Limit)}
-}
-
-// depthTrap says that a call would need one frame too many (verifier.c:
-// check_max_stack_depth_subprog).
-func depthTrap() *vm.Trap {
-	return &vm.Trap{Kind: vm.TrapCall, Msg: fmt.Sprintf("the call stack of %d frames is full", vm.MaxFrames)}
-}
-
-func helperName(h *vm.Helper, id int32) string {
-	if h.Proto != nil && h.Proto.Name != "" {
-		return h.Proto.Name
-	}
-	return fmt.Sprintf("helper#%d", id)
-}

@@ -68,7 +68,7 @@ func (p *Program) Run(m *vm.Machine, ctx uint64) (vm.Exit, error) {
 	}
 	m.Ctx = ctx
 	if m.Depth >= vm.MaxFrames {
-		return vm.Exit{}, place(depthTrap(), p.source.code, 0, m.Depth-1, 0)
+		return vm.Exit{}, vm.DepthTrap().At(p.Code(), 0, m.Depth-1, 0)
 	}
 	c := r.ctx
 	if c.arena = uint64(m.Mem.Native()); c.arena == 0 {
@@ -81,11 +81,11 @@ func (p *Program) Run(m *vm.Machine, ctx uint64) (vm.Exit, error) {
 	c.maxTop = m.FrameTop(vm.MaxFrames - 1)
 	c.regs[isa.R10] = m.FrameTop(depth)
 	c.regs[isa.R1] = ctx
-	if n := p.funcs[0].reach; n > 0 {
+	if n := p.src.Subprogs[0].Reach; n > 0 {
 		top := c.regs[isa.R10]
 		clear(m.Mem.Raw(top-uint64(n), uint64(n)))
 	}
-	c.insnsi = uint64(uintptr(unsafe.Pointer(&p.source.code.Insns[0])))
+	c.insnsi = uint64(uintptr(unsafe.Pointer(&p.src.Insns[0])))
 	t := r.begin(p)
 	goruntime.KeepAlive(p)
 	goruntime.KeepAlive(m.Mem)
@@ -102,7 +102,8 @@ var errNoWindow = errors.New("the arena has no window for machine code: the syst
 
 func (p *Program) cannotRun(err error) *vm.Trap {
 	err = errors.Join(err, errors.ErrUnsupported)
-	return place(&vm.Trap{Kind: vm.TrapStopped, Msg: "jit: " + err.Error(), Cause: err}, p.source.code, 0, 0, 0)
+	t := &vm.Trap{Kind: vm.TrapStopped, Msg: "jit: " + err.Error(), Cause: err}
+	return t.At(p.Code(), 0, 0, 0)
 }
 
 // load puts the image into executable memory when it runs for the first time; the
@@ -151,7 +152,7 @@ func (r *run) pushFrame(sp uint64, f *function) uint64 {
 // depth, and gives it its slice.
 func (r *run) choose(p *Program, slot isa.PC) (*loaded, *vm.Trap) {
 	l, left := &p.fast, r.m.Budget
-	f := p.funcAt(slot)
+	f := p.src.funcAt(slot)
 	if left <= l.slack || !l.checksDepth && r.m.Depth+f.frames-1 > vm.MaxFrames {
 		var err error
 		if l, err = p.exactly(); err != nil {
@@ -243,10 +244,10 @@ func (r *run) serve() *vm.Trap {
 		case exitMemory:
 			t = r.trap(r.memoryTrap(l, slot, *r.word(c.sp)), l, slot)
 		case exitDepth:
-			t = r.trap(depthTrap(), l, slot)
+			t = r.trap(vm.DepthTrap(), l, slot)
 		default: // exitSlice
 			if r.m.Budget == 0 {
-				t = r.trap(budgetTrap(r.m), l, slot)
+				t = r.trap(vm.BudgetTrap(r.m), l, slot)
 			} else {
 				t = r.goOn(l.prog, slot)
 			}
@@ -258,16 +259,17 @@ func (r *run) serve() *vm.Trap {
 	}
 }
 
-// trap places a trap of the instruction at a slot; the machine's budget is that
-// before it.
+// trap places a trap of the instruction at a slot, with the registers that it has
+// found; the machine's budget is that before it.
 func (r *run) trap(t *vm.Trap, l *loaded, slot isa.PC) *vm.Trap {
-	r.placed = place(t, l.prog.source.code, slot, r.m.Depth-1, r.start-r.m.Budget)
-	return r.placed
+	r.placed = t.At(l.prog.Code(), slot, r.m.Depth-1, r.start-r.m.Budget)
+	t.Regs = vm.TrapRegs(r.m.Mem, r.ctx.regs)
+	return t
 }
 
 // memoryTrap describes the access that was refused.
 func (r *run) memoryTrap(l *loaded, slot isa.PC, addr uint64) *vm.Trap {
-	ins := l.prog.source.code.Insns[slot]
+	ins := l.prog.src.Insns[slot]
 	need := vm.PermRead
 	switch {
 	case ins.Op.Class() == isa.ClassLDX:

@@ -17,5 +17,5 @@ const Native = false
 func (p *Program) Run(m *vm.Machine, ctx uint64) (vm.Exit, error) {
 	err := fmt.Errorf("jit: x86-64 machine code runs on linux/amd64 only, this is %s/%s: %w",
 		goruntime.GOOS, goruntime.GOARCH, errors.ErrUnsupported)
-	return vm.Exit{}, place(&vm.Trap{Kind: vm.TrapStopped, Msg: err.Error(), Cause: err}, p.source.code, 0, 0, 0)
+	return vm.Exit{}, (&vm.Trap{Kind: vm.TrapStopped, Msg: err.Error(), Cause: err}).At(p.Code(), 0, 0, 0)
 }

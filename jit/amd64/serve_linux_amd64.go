@@ -1,9 +1,7 @@
 package amd64
 
 import (
-	"encoding/binary"
 	"errors"
-	"fmt"
 
 	"bpfvm/isa"
 	"bpfvm/vm"
@@ -11,15 +9,15 @@ import (
 
 // serveInsn does what machine code leaves to Go and makes it go on behind it.
 func (r *run) serveInsn(l *loaded, slot isa.PC) *vm.Trap {
-	ins := l.prog.source.code.Insns[slot]
+	ins := l.prog.src.Insns[slot]
 	switch {
 	case ins.IsHelperCall():
-		return r.callHelper(l, slot, ins.Imm, l.prog.source.code.Helpers[ins.Imm])
+		return r.callHelper(l, slot, ins.Imm, l.prog.src.Helpers[ins.Imm])
 	case ins.Op == isa.OpCallX:
 		v := r.ctx.regs[ins.Dst()]
-		h := l.prog.source.code.Helpers[int32(v)]
-		if h == nil || v != uint64(uint32(v)) {
-			return r.trap(&vm.Trap{Kind: vm.TrapCall, Msg: fmt.Sprintf("%s holds %#x, which is not the number of a helper", ins.Dst(), v)}, l, slot)
+		h, t := l.prog.src.CallX(ins.Dst(), v)
+		if t != nil {
+			return r.trap(t, l, slot)
 		}
 		return r.callHelper(l, slot, int32(v), h)
 	case ins.Op.Class() == isa.ClassLD:
@@ -56,7 +54,7 @@ func (r *run) helperError(l *loaded, slot isa.PC, id int32, h *vm.Helper, err er
 	if errors.Is(err, vm.ErrTailCall) {
 		return r.tailCall(l, slot)
 	}
-	t := vm.HelperTrap(helperName(h, id), err)
+	t := vm.HelperTrap(h.Name(id), err)
 	if t == r.placed {
 		return t // of a callback
 	}
@@ -67,7 +65,7 @@ func (r *run) helperError(l *loaded, slot isa.PC, id int32, h *vm.Helper, err er
 // returnSlot is the place on the native stack of the return address of the function
 // that has left at slot, and what R6 to R9 were in its caller.
 func (r *run) returnSlot(l *loaded, slot isa.PC) (sp uint64, saved [4]uint64) {
-	f := l.prog.funcAt(slot)
+	f := l.prog.src.funcAt(slot)
 	saved = [4]uint64(r.ctx.regs[isa.R6:isa.R10])
 	sp = r.ctx.sp + 8
 	if f.mayGoto {
@@ -113,9 +111,9 @@ func (r *run) tailCall(l *loaded, slot isa.PC) *vm.Trap {
 // the stack that it can see.
 func (r *run) startFrame(p *Program, slot isa.PC, sp uint64) {
 	c := r.ctx
-	c.sp = r.pushFrame(sp, p.funcAt(slot)) - 8
+	c.sp = r.pushFrame(sp, p.src.funcAt(slot)) - 8
 	clear(c.regs[:isa.R10])
-	top, n := c.regs[isa.R10], uint64(p.reachOf(slot))
+	top, n := c.regs[isa.R10], uint64(p.src.ReachAt(slot))
 	clear(r.m.Mem.Raw(top-n, n))
 }
 
@@ -144,17 +142,14 @@ func (r *run) program(target vm.Runner, opt Options) (*Program, error) {
 func (r *run) CallFunc(m *vm.Machine, fn *vm.Func, args [5]uint64) (uint64, error) {
 	l, _ := r.left()
 	p := l.prog
-	if fn.Target != nil && fn.Target.Code() != p.source.code {
+	if fn.Target != nil && fn.Target.Code() != p.Code() {
 		var err error
 		if p, err = r.program(fn.Target, p.opt); err != nil {
 			return 0, &vm.Trap{Kind: vm.TrapCall, Msg: "callback: " + err.Error(), Cause: err}
 		}
 	}
-	switch {
-	case fn.PC < 0 || fn.PC >= len(p.form) || p.form[fn.PC] == nil:
-		return 0, &vm.Trap{Kind: vm.TrapCall, Msg: fmt.Sprintf("callback %s: slot %d is not an instruction of its program", fn.Name, fn.PC)}
-	case m.Depth >= vm.MaxFrames:
-		return 0, depthTrap()
+	if t := p.src.CheckCallback(m, fn); t != nil {
+		return 0, t
 	}
 	c := r.ctx
 	saved, bias, depth := *c, r.bias, m.Depth
@@ -177,63 +172,24 @@ func (r *run) CallFunc(m *vm.Machine, fn *vm.Func, args [5]uint64) (uint64, erro
 	return r0, nil
 }
 
-// Offsets of LD_ABS and LD_IND from here on count from the network header, and from
-// the link-layer header (include/uapi/linux/filter.h, SKF_NET_OFF and SKF_LL_OFF).
-const (
-	netOffset  = -0x100000
-	linkOffset = -0x200000
-)
-
-// maxLinkHeader is more than any link-layer header before the packet's first byte.
-const maxLinkHeader = 128
-
-// fromHeader reports whether a negative offset may lead from a header into the
-// packet; where headers lie is not known here.
-func fromHeader(m *vm.Machine, off int32, size int) bool {
-	rel := off - linkOffset
-	if off >= netOffset {
-		rel = off - netOffset
-	}
-	return off < 0 && rel >= 0 && uint64(rel)+uint64(size) <= m.PktEnd-m.PktData+maxLinkHeader
-}
-
-// loadPacket is LD_ABS and LD_IND: a number of the packet in network order. Outside
-// of the packet the function returns with 0 (net/core/filter.c: bpf_gen_ld_abs).
+// loadPacket is LD_ABS and LD_IND. Outside of the packet the function returns.
 func (r *run) loadPacket(l *loaded, slot isa.PC, ins isa.Instruction) *vm.Trap {
-	m, regs, size := r.m, &r.ctx.regs, ins.Op.Size().Bytes()
-	off := ins.Imm
+	regs, off := &r.ctx.regs, ins.Imm
 	if ins.Op.Mode() == isa.ModeIND {
 		off += int32(uint32(regs[ins.Src()]))
 	}
-	addr := m.PktData + uint64(off)
+	v, ok, t := r.m.LoadPacket(off, ins.Op.Size().Bytes())
 	switch {
-	case fromHeader(m, off, size):
-		return r.trap(&vm.Trap{
-			Kind:  vm.TrapInsn,
-			Msg:   "packet offsets from the network or link-layer header (SKF_NET_OFF, SKF_LL_OFF) are not supported",
-			Cause: errors.ErrUnsupported,
-		}, l, slot)
-	case off < 0, addr+uint64(size) > m.PktEnd, m.PktData == 0:
-		// Return from the function; between functions the budget register holds
-		// what is left by itself.
+	case t != nil:
+		return r.trap(t, l, slot)
+	case !ok:
+		// Between functions the budget register holds what is left by itself.
 		r.ctx.sp, *(*[4]uint64)(regs[isa.R6:isa.R10]) = r.returnSlot(l, slot)
-		regs[0] = 0
-		r.ctx.budget = m.Budget - 1 - r.bias
-		return nil
-	}
-	b, err := m.Mem.Bytes(addr, size, vm.PermRead)
-	if err != nil {
-		return r.trap(vm.MemoryTrap(m.Mem.Fault(addr, size, vm.PermRead)), l, slot)
-	}
-	switch size {
-	case 1:
-		regs[0] = uint64(b[0])
-	case 2:
-		regs[0] = uint64(binary.BigEndian.Uint16(b))
+		r.ctx.budget = r.m.Budget - 1 - r.bias
 	default:
-		regs[0] = uint64(binary.BigEndian.Uint32(b))
+		r.poison()
 	}
-	r.poison()
+	regs[isa.R0] = v
 	return nil
 }
 

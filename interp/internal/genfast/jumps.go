@@ -64,7 +64,7 @@ func (g *gen) jumps() {
 // control writes calls, exits and the counting of instructions.
 func (g *gen) control() {
 	g.add("opCount", `if st.acc+int64(in.off) >= st.limit {
-		return st.trapBefore(pc, budgetTrap)
+		return st.trapBefore(pc, vm.BudgetTrap)
 	}
 	continue`)
 	g.add("opCallHelper", `st.pc = pc
