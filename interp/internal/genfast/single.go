@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // op is an arithmetic operation; x and y stand for the operands in expr64, and for
 // their lower halves (of type uint32) in expr32.
@@ -93,20 +96,22 @@ func (a access) check(n, addr, perm, trap string) string {
 
 // get is the expression that reads the bytes that check has allowed.
 func (a access) get(n string) string {
-	s := fmt.Sprintf("uint64(b%[1]s[i%[1]s])", n)
+	var s strings.Builder
+	fmt.Fprintf(&s, "uint64(b%[1]s[i%[1]s])", n)
 	for k := 1; k < int(a); k++ {
-		s += fmt.Sprintf(" | uint64(b%[1]s[i%[1]s+%[2]d])<<%[3]d", n, k, 8*k)
+		fmt.Fprintf(&s, " | uint64(b%[1]s[i%[1]s+%[2]d])<<%[3]d", n, k, 8*k)
 	}
-	return s
+	return s.String()
 }
 
 // put is the statement that writes v to them.
 func (a access) put(n, v string) string {
-	s := fmt.Sprintf("v%s := %s\n", n, v)
+	var s strings.Builder
+	fmt.Fprintf(&s, "v%s := %s\n", n, v)
 	for k := range int(a) {
-		s += fmt.Sprintf("b%[1]s[i%[1]s+%[2]d] = byte(v%[1]s>>%[3]d)\n", n, k, 8*k)
+		fmt.Fprintf(&s, "b%[1]s[i%[1]s+%[2]d] = byte(v%[1]s>>%[3]d)\n", n, k, 8*k)
 	}
-	return s
+	return s.String()
 }
 
 var accesses = []access{1, 2, 4, 8}
