@@ -25,6 +25,10 @@
 //
 // # Running
 //
+// [Prepare] is how every engine begins: it refuses code that cannot run and finds
+// the functions of what can, so that engines differ in how they run code, never in
+// what they take.
+//
 // An [Engine] compiles a [Code] into a [Runner]; the runner is called with the
 // context's address, like the kernel's bpf_func(ctx, insnsi), on a [Machine]
 // that holds the state of this one run: CPU, budget, stack, packet window. It

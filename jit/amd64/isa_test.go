@@ -30,7 +30,7 @@ var exitInsn = isa.Instruction{Op: isa.OpExit}
 
 // dump stores R0 to R9 in the frame, where the comparison of memory sees them.
 func dump() (p isa.Program) {
-	for r := isa.R0; r < isa.R10; r++ {
+	for r := range isa.R10 {
 		p = append(p, isa.Instruction{
 			Op:   isa.MemOp(isa.ClassSTX, isa.ModeMEM, isa.SizeDW),
 			Regs: isa.MakeRegs(isa.FP, r), Off: int16(-8 * (int(r) + 1)),
@@ -67,7 +67,7 @@ func fill(form *isa.Op, dst, src isa.Register, off int16, imm int32) isa.Instruc
 // all of them. A jump leads over one instruction.
 func formProgram(ins isa.Instruction, from uint64) isa.Program {
 	p := wide(isa.R9, from)
-	for r := isa.R0; r < isa.R10; r++ {
+	for r := range isa.R10 {
 		p = append(p, isa.Instruction{
 			Op:   isa.MemOp(isa.ClassLDX, isa.ModeMEM, isa.SizeDW),
 			Regs: isa.MakeRegs(r, isa.R9), Off: int16(8 * r),
@@ -98,7 +98,7 @@ func (d *duel) form(t *testing.T, form *isa.Op) {
 			code := &vm.Code{Name: form.Name, Insns: formProgram(ins, d.jit.regs.Base), Helpers: map[int32]*vm.Helper{9001: sumHelper}}
 			a, b = compile(t, interp.Fast, code), compile(t, Engine{d.opt}, code)
 		}
-		for r := isa.R0; r < isa.R10; r++ {
+		for r := range isa.R10 {
 			v, ok := values[r]
 			if !ok {
 				v = 0x1111111111111111 * uint64(r+1)

@@ -120,7 +120,7 @@ func (g *generator) block(n, depth int) {
 // program makes a program with up to three functions.
 func (g *generator) program() isa.Program {
 	g.add(wide(isa.R9, g.regs)...)
-	for r := isa.R0; r < isa.R10; r++ {
+	for r := range isa.R10 {
 		g.add(isa.Instruction{Op: isa.MemOp(isa.ClassLDX, isa.ModeMEM, isa.SizeDW), Regs: isa.MakeRegs(r, isa.R9), Off: int16(8 * r)})
 	}
 	var calls []int
@@ -165,7 +165,7 @@ func TestRandom(t *testing.T) {
 	trapped := 0
 	for seed := range uint64(programs) {
 		g := newGenerator(seed, d.jit)
-		for r := isa.R0; r < isa.R10; r++ {
+		for r := range isa.R10 {
 			v := edges[g.IntN(len(edges))]
 			d.interp.setReg(r, v)
 			d.jit.setReg(r, v)
