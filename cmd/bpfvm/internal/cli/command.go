@@ -61,6 +61,7 @@ func commands() []*command {
 		cmdStep(),
 		cmdUnittest(),
 		cmdDiff(),
+		cmdKernel(),
 		cmdTour(),
 		cmdBench(),
 		cmdExplain(),

@@ -280,7 +280,7 @@ func (a *app) lookup(name string) *command {
 
 // plannedVerbs are words that later versions of bpfvm know.
 var plannedVerbs = []string{
-	"web", "dap", "trace", "labs", "kernel",
+	"web", "dap", "trace", "labs",
 }
 
 func (a *app) unknownVerb(word string) error {

@@ -23,6 +23,7 @@ var documents = map[string]any{
 	"disasm":  disasmDoc{},
 	"asm":     asmDoc{},
 	"verify":  verifyDoc{},
+	"kernel":  kernelDoc{},
 	"run":     runDoc{},
 	"step":    stepDoc{},
 	"test":    unittestDoc{},

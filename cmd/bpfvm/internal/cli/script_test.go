@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bpfvm/kernel"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,6 +36,17 @@ func TestScripts(t *testing.T) {
 			}
 			env.Setenv("SystemRoot", os.Getenv("SystemRoot")) // Windows starts nothing without
 			return os.CopyFS(filepath.Join(env.WorkDir, "testdata"), os.DirFS(repo))
+		},
+		// [bpf]: this process may ask the kernel.
+		Condition: func(cond string) (bool, error) {
+			if cond != "bpf" {
+				return false, fmt.Errorf("unknown condition %q", cond)
+			}
+			k, err := kernel.Start(t.Context(), kernel.Options{})
+			if err != nil {
+				return false, nil
+			}
+			return true, k.Close()
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"json": scriptJSON,
