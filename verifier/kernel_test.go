@@ -194,6 +194,7 @@ func (k *kernelWorker) start() error {
 		return err
 	}
 	if err := k.cmd.Start(); err != nil {
+		k.cmd = nil // nothing to stop
 		return err
 	}
 	k.in, k.enc = in, gob.NewEncoder(in)
