@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"bpfvm/isa"
 	"bpfvm/scenario"
@@ -88,13 +89,14 @@ func newGenerator(seed uint64, n int) *generator {
 
 // script is what happens to the program: map contents and two packets.
 func (g *generator) script(hook string) *scenario.Script {
-	text := fmt.Sprintf("map %s[0] = bytes(\"%x\")\nmap %s[3] = u64(%d)\n", mapOut, g.bytes(scratchBytes+8*8+8), mapHash, g.value())
+	var text strings.Builder
+	text.WriteString(fmt.Sprintf("map %s[0] = bytes(\"%x\")\nmap %s[3] = u64(%d)\n", mapOut, g.bytes(scratchBytes+8*8+8), mapHash, g.value()))
 	for range 2 {
 		// An Ethernet header with the type for experiments, so that no kernel looks further.
 		pkt := append([]byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0xb5}, g.bytes(packetBytes-ethBytes+g.IntN(40))...)
-		text += fmt.Sprintf("%s hex=\"%s\"\n", hook, hex.EncodeToString(pkt))
+		text.WriteString(fmt.Sprintf("%s hex=\"%s\"\n", hook, hex.EncodeToString(pkt)))
 	}
-	s, err := scenario.Parse("generated", []byte(text))
+	s, err := scenario.Parse("generated", []byte(text.String()))
 	if err != nil {
 		panic(fmt.Sprintf("difftest: generated script: %v", err)) // the generator is wrong
 	}

@@ -2,6 +2,7 @@ package difftest
 
 import (
 	"fmt"
+	"strings"
 
 	"bpfvm/interp"
 	"bpfvm/scenario"
@@ -46,21 +47,21 @@ func (c *Case) AddInputs() error {
 		return err
 	}
 	defer l.rt.Close()
-	var text string
+	var text strings.Builder
 	packets := false
 	for _, p := range l.coll.Programs() {
 		if hookOf(p.Type()) != "" {
 			packets = true
 			continue
 		}
-		text += p.Target() + "\n"
+		text.WriteString(p.Target() + "\n")
 	}
 	if packets {
 		c.Frames = SamplePackets()
 	}
-	if text == "" {
+	if text.String() == "" {
 		return nil
 	}
-	c.Script, err = scenario.Parse(c.Name, []byte(text))
+	c.Script, err = scenario.Parse(c.Name, []byte(text.String()))
 	return err
 }

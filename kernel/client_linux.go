@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/gob"
 	"errors"
 	"fmt"
@@ -23,6 +24,9 @@ const helloTime = 20 * time.Second
 func startWorker(ctx context.Context, opts Options) (*worker, error) {
 	if os.Getenv(workerEnv) != "" {
 		return nil, errors.New("kernel: a worker does not start workers: call kernel.WorkerMain first thing in main")
+	}
+	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
+		return nil, &UnsupportedError{What: "bpf(2) on a big-endian machine"}
 	}
 	exe, err := os.Executable()
 	if err != nil {

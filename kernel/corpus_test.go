@@ -24,7 +24,7 @@ func TestCorpus(t *testing.T) {
 		if err != nil || !strings.HasSuffix(path, ".o") {
 			return err
 		}
-		c, err := elf.Load(path, elf.Options{})
+		c, _ := elf.Load(path, elf.Options{}) // what it cannot use it leaves out
 		if c == nil {
 			counts["object not read"]++
 			return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -192,7 +193,7 @@ func TestExternTypes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := ""
+	var text strings.Builder
 	s, err := btf.LoadSpecFromReader(bytes.NewReader(made.bytes()))
 	if err != nil {
 		t.Fatal(err)
@@ -204,14 +205,14 @@ func TestExternTypes(t *testing.T) {
 		}
 		switch typ := typ.(type) {
 		case *btf.Func:
-			text += typ.Name + " " + typ.Linkage.String() + " " + typ.Type.(*btf.FuncProto).Params[0].Name + "\n"
+			text.WriteString(typ.Name + " " + typ.Linkage.String() + " " + typ.Type.(*btf.FuncProto).Params[0].Name + "\n")
 		case *btf.Var:
-			text += typ.Name + " " + typ.Linkage.String() + " " + typ.Type.TypeName() + "\n"
+			text.WriteString(typ.Name + " " + typ.Linkage.String() + " " + typ.Type.TypeName() + "\n")
 		case *btf.Struct:
-			text += "struct of " + typ.Members[1].Type.TypeName() + "\n"
+			text.WriteString("struct of " + typ.Members[1].Type.TypeName() + "\n")
 		}
 	}
-	if diff := cmp.Diff("f global arg\na global int\nstruct of int\n", text); diff != "" {
+	if diff := cmp.Diff("f global arg\na global int\nstruct of int\n", text.String()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -46,18 +46,14 @@ func helperFor(t spec.ProgType, name string) helperFunc {
 // register adds a family of helpers, for all types or for some.
 func register(fns map[string]helperFunc, types ...spec.ProgType) {
 	if len(types) == 0 {
-		for name, fn := range fns {
-			helpers[name] = fn
-		}
+		maps.Copy(helpers, fns)
 		return
 	}
 	for _, t := range types {
 		if typedHelpers[t] == nil {
 			typedHelpers[t] = map[string]helperFunc{}
 		}
-		for name, fn := range fns {
-			typedHelpers[t][name] = fn
-		}
+		maps.Copy(typedHelpers[t], fns)
 	}
 }
 

@@ -31,11 +31,11 @@ const (
 // EINVAL before a byte is printed. The text may be longer than the buffer of 1024
 // bytes: it is cut, and n is the full length as in vsnprintf.
 func (e *Env) bprintf(format []byte, args []uint64) (out string, n int, errno spec.Errno) {
-	end := bytes.IndexByte(format, 0)
-	if end < 0 {
+	before, _, ok := bytes.Cut(format, []byte{0})
+	if !ok {
 		return "", 0, spec.EINVAL
 	}
-	p := printer{e: e, f: string(format[:end]), args: args}
+	p := printer{e: e, f: string(before), args: args}
 	if errno := p.run(); errno != 0 {
 		return "", 0, errno
 	}

@@ -85,11 +85,12 @@ func helperCases() []helperCase {
 	reserve := func(size int, end string) {
 		ring = append(ring, fmt.Sprintf("\tr1 = map[rb]\n\tr2 = %d\n\tr3 = 0\n\tcall bpf_ringbuf_reserve\n\tif r0 == 0 goto full%d\n\tr1 = r0\n\tr2 = 0\n\tcall bpf_ringbuf_%s\n\tr0 = 1\nfull%d:", size, len(ring), end, len(ring)))
 	}
-	zero := "\tr1 = 0\n"
+	var zero strings.Builder
+	zero.WriteString("\tr1 = 0\n")
 	for off := 8; off <= 64; off += 8 {
-		zero += fmt.Sprintf("\t*(u64 *)(r10 -%d) = r1\n", off)
+		zero.WriteString(fmt.Sprintf("\t*(u64 *)(r10 -%d) = r1\n", off))
 	}
-	ring = append(ring, zero+"\tr0 = 0")
+	ring = append(ring, zero.String()+"\tr0 = 0")
 	for what := range 6 {
 		query(what)
 	}

@@ -134,8 +134,8 @@ func strncmp(e *Env, s1, size, s2, _, _ uint64) (uint64, error) {
 }
 
 func untilNUL(b []byte) []byte {
-	if i := bytes.IndexByte(b, 0); i >= 0 {
-		return b[:i]
+	if before, _, ok := bytes.Cut(b, []byte{0}); ok {
+		return before
 	}
 	return b
 }

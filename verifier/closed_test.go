@@ -168,7 +168,7 @@ func toyALU(d *uint64, ins isa.Instruction, src uint64, is64 bool) {
 // branches go the way that facts allow.
 func TestClosedStatesHoldRuns(t *testing.T) {
 	accepted := 0
-	for seed := uint64(0); seed < 4000; seed++ {
+	for seed := range uint64(4000) {
 		p := genSpec(seed)
 		r, err := Verify(p, Options{MaxInsns: 20000})
 		if err != nil {

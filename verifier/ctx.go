@@ -1,6 +1,8 @@
 package verifier
 
 import (
+	"slices"
+
 	"bpfvm/isa"
 	"bpfvm/spec"
 )
@@ -75,12 +77,7 @@ func (env *env) checkCtx(off, size int, t spec.Access, sx bool) (RegState, error
 func (env *env) ctxForAttach(f *spec.CtxField, t spec.Access) bool {
 	a := env.prog.Attach
 	in := func(types ...spec.AttachType) bool {
-		for _, x := range types {
-			if a == x {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(types, a)
 	}
 	switch env.prog.Type {
 	case spec.ProgXDP:

@@ -93,18 +93,18 @@ func spans(line string) []span {
 
 // style gives the SVG attributes of SGR codes; 0 ends all of them.
 func style(codes string) string {
-	var attr string
-	for _, c := range strings.Split(codes, ";") {
+	var attr strings.Builder
+	for c := range strings.SplitSeq(codes, ";") {
 		switch {
 		case c == "1":
-			attr += ` font-weight="bold"`
+			attr.WriteString(` font-weight="bold"`)
 		case c == "2":
-			attr += ` fill="` + dim + `"`
+			attr.WriteString(` fill="` + dim + `"`)
 		case colours[c] != "":
-			attr += ` fill="` + colours[c] + `"`
+			attr.WriteString(` fill="` + colours[c] + `"`)
 		}
 	}
-	return attr
+	return attr.String()
 }
 
 // plain removes the colour codes of a line.

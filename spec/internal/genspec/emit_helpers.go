@@ -35,7 +35,7 @@ func emitHelpers(e *emitter) {
 		if s.head[0] == "group" {
 			e.keys(s, "of", "doc")
 			e.pf("{%q, []ProgType{", s.head[1])
-			for _, t := range strings.Fields(s.get("of")) {
+			for t := range strings.FieldsSeq(s.get("of")) {
 				e.pf("%s,", e.prog(s.line, t))
 			}
 			e.pf("}, %q},\n", s.get("doc"))
@@ -61,7 +61,7 @@ func (e *emitter) helper(s *stanza, id int64) {
 		e.errorf(s.line, "%s needs sig, since, for and doc", s.head[0])
 	}
 	e.pf("{ID: %d, Name: %q, Ret: %s, Args: [5]ArgKind{", id, s.head[0], ret)
-	sizes := ""
+	var sizes strings.Builder
 	for i, a := range strings.Fields(s.get("args")) {
 		name, size, has := strings.Cut(a, ":")
 		kind, ok := argKinds[name]
@@ -70,14 +70,14 @@ func (e *emitter) helper(s *stanza, id int64) {
 		}
 		e.pf("%s,", kind)
 		if has {
-			sizes += formatIndexed(i, size)
+			sizes.WriteString(formatIndexed(i, size))
 		}
 	}
 	e.pf("}")
-	if sizes != "" {
-		e.pf(", ArgSizes: [5]uint32{%s}", sizes)
+	if sizes.String() != "" {
+		e.pf(", ArgSizes: [5]uint32{%s}", sizes.String())
 	}
-	for _, f := range strings.Fields(s.get("flags")) {
+	for f := range strings.FieldsSeq(s.get("flags")) {
 		name, ok := helperFlags[f]
 		if !ok {
 			e.errorf(s.line, "unknown flag %q", f)

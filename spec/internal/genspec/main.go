@@ -103,7 +103,7 @@ func run(dir string) error {
 // with the initialisms of the package.
 func goName(s string) string {
 	var b strings.Builder
-	for _, w := range strings.Split(strings.ToLower(s), "_") {
+	for w := range strings.SplitSeq(strings.ToLower(s), "_") {
 		if up, ok := initialisms[w]; ok {
 			b.WriteString(up)
 		} else if w != "" {

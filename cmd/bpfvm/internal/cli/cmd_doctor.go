@@ -141,7 +141,7 @@ func checkPrivilege() check {
 	if err != nil {
 		return check{Name: c.Name, State: stateUnknown, Found: "no /proc"}
 	}
-	for _, l := range strings.Split(string(b), "\n") {
+	for l := range strings.SplitSeq(string(b), "\n") {
 		text, ok := strings.CutPrefix(l, "CapEff:")
 		if !ok {
 			continue

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,10 +63,8 @@ func setupKernel(a *app, c *cobra.Command) func([]string) error {
 				return usageErr("kernel status takes no file, got %q", args[1])
 			}
 		} else if len(args) < 2 {
-			for _, w := range kernelWords {
-				if w == word {
-					return usageErr("kernel %s: operand missing: bpfvm kernel %s FILE[:PROG]", word, word)
-				}
+			if slices.Contains(kernelWords, word) {
+				return usageErr("kernel %s: operand missing: bpfvm kernel %s FILE[:PROG]", word, word)
 			}
 			return usageErr("kernel %s: want one of %s%s", word, strings.Join(kernelWords, ", "), didYouMean(word, kernelWords))
 		}

@@ -271,7 +271,7 @@ func sectionName(f *elf.File, s *elf.Symbol) string {
 func mapFlagNames(m *spec.MapSpec) []string {
 	names := []string{}
 	if m.Flags != 0 {
-		for _, n := range strings.Split(m.Flags.String(), "|") {
+		for n := range strings.SplitSeq(m.Flags.String(), "|") {
 			names = append(names, strings.ToLower(strings.TrimPrefix(n, "BPF_F_")))
 		}
 	}

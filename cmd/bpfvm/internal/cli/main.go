@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"bpfvm/kernel"
@@ -157,7 +158,7 @@ func (a *app) reportBug(cause any, stack []byte) {
 // panicFrames returns the functions between the panic and Main.
 func panicFrames(stack []byte) []string {
 	var frames []string
-	for _, l := range strings.Split(string(stack), "\n") {
+	for l := range strings.SplitSeq(string(stack), "\n") {
 		if strings.HasPrefix(l, "\t") || !strings.HasPrefix(l, "bpfvm/") {
 			continue
 		}
@@ -284,10 +285,8 @@ var plannedVerbs = []string{
 }
 
 func (a *app) unknownVerb(word string) error {
-	for _, p := range plannedVerbs {
-		if p == word {
-			return unsupportedErr("the verb %q is not in this version of bpfvm", word)
-		}
+	if slices.Contains(plannedVerbs, word) {
+		return unsupportedErr("the verb %q is not in this version of bpfvm", word)
 	}
 	var names []string
 	for _, c := range a.table {

@@ -65,9 +65,9 @@ func manBody(w io.Writer, root *cobra.Command, e *command) {
 }
 
 func manParagraphs(w io.Writer, text string) {
-	for _, p := range strings.Split(text, "\n\n") {
+	for p := range strings.SplitSeq(text, "\n\n") {
 		fmt.Fprint(w, ".PP\n")
-		for _, l := range strings.Split(p, "\n") {
+		for l := range strings.SplitSeq(p, "\n") {
 			if strings.HasPrefix(l, " ") {
 				fmt.Fprintf(w, ".br\n")
 			}

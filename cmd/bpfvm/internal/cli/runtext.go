@@ -303,7 +303,7 @@ func (r *running) writeRecord(index int, rec scenario.Record) {
 	var b strings.Builder
 	hexdump(&b, data, 0)
 	label := fmt.Sprintf("#%-3d %3dB", index, len(rec.Data))
-	for _, l := range strings.Split(strings.TrimRight(b.String(), "\n"), "\n") {
+	for l := range strings.SplitSeq(strings.TrimRight(b.String(), "\n"), "\n") {
 		_, l, _ = strings.Cut(l, " ")
 		fmt.Fprintf(r.a.out, "  %s %s\n", s.dim(label), strings.TrimLeft(l, " "))
 		label = strings.Repeat(" ", len(label))

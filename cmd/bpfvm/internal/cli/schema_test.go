@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bpfvm/scenario"
 	"bytes"
 	"encoding"
 	"encoding/json"
@@ -13,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"bpfvm/scenario"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
@@ -154,8 +155,8 @@ func schemaOf(t reflect.Type) map[string]any {
 }
 
 func addFields(t reflect.Type, props map[string]any, required *[]string) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
+		f := f
 		tag := f.Tag.Get("json")
 		if f.Anonymous && tag == "" && f.Type.Kind() == reflect.Struct {
 			addFields(f.Type, props, required)

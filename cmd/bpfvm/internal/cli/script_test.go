@@ -1,12 +1,13 @@
 package cli
 
 import (
-	"bpfvm/kernel"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"bpfvm/kernel"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )

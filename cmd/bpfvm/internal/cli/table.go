@@ -122,7 +122,7 @@ func wrap(text string, width int, indent string) string {
 			b.WriteByte('\n')
 		}
 		col := 0
-		for _, line := range strings.Split(para, "\n") {
+		for line := range strings.SplitSeq(para, "\n") {
 			if strings.HasPrefix(line, " ") {
 				if col > 0 {
 					b.WriteByte('\n')
@@ -131,7 +131,7 @@ func wrap(text string, width int, indent string) string {
 				col = 0
 				continue
 			}
-			for _, word := range strings.Fields(line) {
+			for word := range strings.FieldsSeq(line) {
 				n := utf8.RuneCountInString(word)
 				switch {
 				case col == 0:

@@ -70,7 +70,7 @@ var keys = map[string]tea.KeyPressMsg{
 // press presses keys: words in the map above, everything else by the character; ~ is
 // a blank.
 func press(m *Model, text string) {
-	for _, w := range strings.Fields(text) {
+	for w := range strings.FieldsSeq(text) {
 		if k, ok := keys[w]; ok {
 			send(m, k)
 			continue

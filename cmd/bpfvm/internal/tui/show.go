@@ -366,11 +366,12 @@ func (w *Words) examine(ctx context.Context, args string) (Reply, error) {
 	}
 	var lines []string
 	for i := 0; i < n; i += perRow {
-		line := clean(w.S.Symbolize(addr+uint64(i*unit))) + ":"
+		var line strings.Builder
+		line.WriteString(clean(w.S.Symbolize(addr+uint64(i*unit))) + ":")
 		for j := i; j < min(i+perRow, n); j++ {
-			line += " " + unitText(b[j*unit:(j+1)*unit], format)
+			line.WriteString(" " + unitText(b[j*unit:(j+1)*unit], format))
 		}
-		lines = append(lines, line)
+		lines = append(lines, line.String())
 	}
 	return Reply{Lines: lines}, nil
 }
