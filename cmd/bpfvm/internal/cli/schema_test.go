@@ -156,7 +156,6 @@ func schemaOf(t reflect.Type) map[string]any {
 
 func addFields(t reflect.Type, props map[string]any, required *[]string) {
 	for f := range t.Fields() {
-		f := f
 		tag := f.Tag.Get("json")
 		if f.Anonymous && tag == "" && f.Type.Kind() == reflect.Struct {
 			addFields(f.Type, props, required)
