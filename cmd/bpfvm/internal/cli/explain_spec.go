@@ -2,13 +2,21 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
+	"bpfvm/runtime"
 	"bpfvm/spec"
 )
 
 func helperTopics() []topic {
 	var out []topic
+	runs := map[string]bool{}
+	for _, t := range runtime.ProgTypes() {
+		for _, name := range runtime.Helpers(t) {
+			runs[name] = true
+		}
+	}
 	for _, h := range spec.Helpers() {
 		t := topic{Group: "helpers", Name: h.Name, Text: h.Doc, Title: h.Signature}
 		t.add("number", fmt.Sprint(int32(h.ID)))
@@ -26,11 +34,20 @@ func helperTopics() []topic {
 			t.add("reference", "releases the one passed")
 		}
 		t.add("for", programNames(h.Types()))
+		t.add("bpfvm", runsHere(runs[h.Name], "programs that call it"))
 		t.aliases = []string{strings.TrimPrefix(h.Name, "bpf_"), fmt.Sprintf("#%d", int32(h.ID)), fmt.Sprintf("helper#%d", int32(h.ID)),
 			"BPF_FUNC_" + strings.TrimPrefix(h.Name, "bpf_")}
 		out = append(out, t)
 	}
 	return out
+}
+
+// runsHere says whether bpfvm's own kernel has a thing, or what it refuses.
+func runsHere(yes bool, what string) string {
+	if yes {
+		return "runs it"
+	}
+	return "refuses to run " + what + ", by name"
 }
 
 // programNames lists program types, or says that it is nearly all of them.
@@ -57,6 +74,7 @@ func mapTopics() []topic {
 		t.add("max_entries", m.Entries)
 		t.add("flags", m.Flags)
 		t.add("source", m.Source)
+		t.add("bpfvm", runsHere(slices.Contains(runtime.MapTypes(), m.Type), "objects with such a map"))
 		t.aliases = []string{m.Kernel}
 		out = append(out, t)
 	}
@@ -71,6 +89,7 @@ func programTopics() []topic {
 		t.add("since", "Linux "+p.Since)
 		t.add("context", p.Ctx)
 		t.add("returns", p.Returns)
+		t.add("bpfvm", runsHere(slices.Contains(runtime.ProgTypes(), p.Type), "them"))
 		var rets []string
 		for _, r := range p.Rets {
 			rets = append(rets, fmt.Sprintf("%d %s", r.Value, r.Name))
