@@ -7,33 +7,35 @@ import (
 
 // Helpers that the verifier treats on their own (include/uapi/linux/bpf.h).
 const (
-	helperMapLookup     spec.HelperID = 1
-	helperMapUpdate     spec.HelperID = 2
-	helperMapDelete     spec.HelperID = 3
-	helperSmpID         spec.HelperID = 8
-	helperTailCall      spec.HelperID = 12
-	helperReadStr       spec.HelperID = 45
-	helperGetStack      spec.HelperID = 67
-	helperSKRelease     spec.HelperID = 86
-	helperMapPush       spec.HelperID = 87
-	helperMapPop        spec.HelperID = 88
-	helperMapPeek       spec.HelperID = 89
-	helperSKFullsock    spec.HelperID = 95
-	helperTCPSock       spec.HelperID = 96
-	helperReadUserStr   spec.HelperID = 114
-	helperReadKernelStr spec.HelperID = 115
-	helperGetTaskStack  spec.HelperID = 141
-	helperSnprintf      spec.HelperID = 165
-	helperForEach       spec.HelperID = 164
-	helperTimerCallback spec.HelperID = 170
-	helperFindVMA       spec.HelperID = 180
-	helperLoop          spec.HelperID = 181
-	helperBind          spec.HelperID = 64
-	helperGetStorage    spec.HelperID = 81
-	helperGetRetval     spec.HelperID = 186
-	helperSetRetval     spec.HelperID = 187
-	helperDrain         spec.HelperID = 209
-	helperStorageSK     spec.HelperID = 107
+	helperMapLookup      spec.HelperID = 1
+	helperMapUpdate      spec.HelperID = 2
+	helperMapDelete      spec.HelperID = 3
+	helperSmpID          spec.HelperID = 8
+	helperTailCall       spec.HelperID = 12
+	helperWriteUser      spec.HelperID = 36
+	helperReadStr        spec.HelperID = 45
+	helperOverrideReturn spec.HelperID = 58
+	helperGetStack       spec.HelperID = 67
+	helperSKRelease      spec.HelperID = 86
+	helperMapPush        spec.HelperID = 87
+	helperMapPop         spec.HelperID = 88
+	helperMapPeek        spec.HelperID = 89
+	helperSKFullsock     spec.HelperID = 95
+	helperTCPSock        spec.HelperID = 96
+	helperReadUserStr    spec.HelperID = 114
+	helperReadKernelStr  spec.HelperID = 115
+	helperGetTaskStack   spec.HelperID = 141
+	helperSnprintf       spec.HelperID = 165
+	helperForEach        spec.HelperID = 164
+	helperTimerCallback  spec.HelperID = 170
+	helperFindVMA        spec.HelperID = 180
+	helperLoop           spec.HelperID = 181
+	helperBind           spec.HelperID = 64
+	helperGetStorage     spec.HelperID = 81
+	helperGetRetval      spec.HelperID = 186
+	helperSetRetval      spec.HelperID = 187
+	helperDrain          spec.HelperID = 209
+	helperStorageSK      spec.HelperID = 107
 )
 
 // syncCallback and asyncCallback: helpers that call a function of the program,
@@ -81,6 +83,10 @@ func (env *env) checkHelperCall(ins isa.Instruction) error {
 	}
 	if h.MightSleep && env.prog.Flags&flagSleepable == 0 {
 		return env.reject(CodeSleep, "helper call might sleep in a non-sleepable prog\n")
+	}
+	if id == helperWriteUser || id == helperOverrideReturn {
+		// Lockdown, or a kernel built without it, refuses these.
+		return notModelled("%s, which depends on the kernel's configuration", h.Name)
 	}
 	meta := &callMeta{helper: h}
 	for i, kind := range h.Args {

@@ -145,6 +145,8 @@ func (env *env) programTypeModelled() error {
 	switch t := env.prog.Type; t {
 	case spec.ProgTracing, spec.ProgLSM, spec.ProgExt, spec.ProgStructOps, spec.ProgRawTracepointWritable:
 		return notModelled("attach target of %v programs by BTF", t)
+	case spec.ProgLircMode2:
+		return notModelled("%v programs, which depend on the kernel's configuration", t)
 	case spec.ProgNetfilter:
 		return notModelled("context of %v programs by BTF", t)
 	case spec.ProgSyscall:
