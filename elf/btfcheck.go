@@ -52,7 +52,7 @@ const (
 	// maxTypeDepth bounds how far types may refer to types that refer to types.
 	// The parser that follows recurses along these references. The deepest seen
 	// in a real object is below 1000.
-	maxTypeDepth = 8192
+	maxTypeDepth = 4096
 
 	// maxNameLen bounds names of types, members and enumerators; the kernel allows
 	// 511 bytes (KSYM_NAME_LEN), C++ makes longer ones. Names are compared and
