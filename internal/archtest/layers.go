@@ -78,7 +78,7 @@ var Layers = []Layer{
 	{Package: "internal/tools/...", Imports: []string{"*"}, External: []string{pcap, cilium}, System: true},
 	{Package: "cmd/...", Imports: []string{"*"}, System: true, Unsafe: false,
 		External: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term", sys, btf,
-			"charm.land/bubbletea/v2", "charm.land/bubbles/v2", "charm.land/lipgloss/v2"}},
+			"charm.land/bubbletea/v2", "charm.land/lipgloss/v2"}},
 }
 
 // systemPackages are the packages of the standard library that reach outside of
