@@ -27,8 +27,8 @@
 //
 // # What there is
 //
-// Map types: array, hash, per-CPU array, per-CPU hash, prog array, perf event
-// array, ring buffer. Program types: kprobe (and uprobe), tracepoint, raw
+// Map types: array, hash, LRU hash, per-CPU array, per-CPU hash, per-CPU LRU hash,
+// LPM trie, prog array, perf event array, ring buffer ([MapTypes]). Program types: kprobe (and uprobe), tracepoint, raw
 // tracepoint, perf event, XDP, socket filter, tc, syscall. Helpers: [Helpers] lists
 // them. Everything else is refused with an [UnsupportedError].
 //
@@ -44,6 +44,9 @@
 //     has with BPF_F_ZERO_SEED. Elements are allocated when they are needed, so a
 //     map that the kernel refuses for lack of memory may be created here, and an
 //     update may give ENOMEM where the arena is full.
+//   - LRU maps drop exactly the element that was used least recently, and only to
+//     add another. The kernel approximates that, drops several at once, and may do
+//     so before the map is full.
 //   - User space is there already: perf event arrays have an open event for each
 //     CPU, and records are read after each run (Options.KeepRecords).
 //   - Socket buffers lie in one piece, carry no checksum of the network card, and

@@ -213,6 +213,7 @@ var mapTypes = map[spec.MapType]func(mapBase) (kmap, error){
 	spec.MapPerCPUHash:     newPerCPUHash,
 	spec.MapLRUHash:        newLRUHash,
 	spec.MapLRUPerCPUHash:  newLRUPerCPUHash,
+	spec.MapLPMTrie:        newLPMTrie,
 	spec.MapProgArray:      newProgArray,
 	spec.MapPerfEventArray: newPerfEventArray,
 	spec.MapRingBuf:        newRingBuf,

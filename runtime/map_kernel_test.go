@@ -35,6 +35,10 @@ func TestMapOpsLikeKernel(t *testing.T) {
 		{Name: "lru_hash", Type: spec.MapLRUHash, KeySize: 4, ValueSize: 8, MaxEntries: 200, Flags: zeroSeed},
 		{Name: "lru_hash_own_lists", Type: spec.MapLRUHash, KeySize: 4, ValueSize: 8, MaxEntries: 201, Flags: zeroSeed | spec.MapNoCommonLRU},
 		{Name: "lru_percpu_hash", Type: spec.MapLRUPerCPUHash, KeySize: 4, ValueSize: 12, MaxEntries: 200, Flags: zeroSeed},
+		{Name: "lpm_trie", Type: spec.MapLPMTrie, KeySize: 8, ValueSize: 8, MaxEntries: 100, Flags: spec.MapNoPrealloc},
+		{Name: "lpm_trie_small", Type: spec.MapLPMTrie, KeySize: 6, ValueSize: 3, MaxEntries: 5, Flags: spec.MapNoPrealloc},
+		{Name: "lpm_trie_byte", Type: spec.MapLPMTrie, KeySize: 5, ValueSize: 1, MaxEntries: 1000, Flags: spec.MapNoPrealloc},
+		{Name: "lpm_trie_ipv6", Type: spec.MapLPMTrie, KeySize: 20, ValueSize: 4, MaxEntries: 50, Flags: spec.MapNoPrealloc},
 		{Name: "prog_array", Type: spec.MapProgArray, KeySize: 4, ValueSize: 4, MaxEntries: 4},
 		{Name: "perf", Type: spec.MapPerfEventArray, KeySize: 4, ValueSize: 4, MaxEntries: 1},
 	}
@@ -74,6 +78,9 @@ func randomOps(rng *rand.Rand, s spec.MapSpec, cpus, n int) []mapOp {
 		k := rng.IntN(keyRange(s))
 		op.Key[0] = byte(k)
 		op.Key[len(op.Key)-1] ^= byte(k * 7 & boolMask(s.Type == spec.MapHash || s.Type == spec.MapPerCPUHash))
+		if s.Type == spec.MapLPMTrie {
+			op.Key = randomPrefix(rng, int(s.KeySize))
+		}
 		if op.Op == "next" && rng.IntN(4) == 0 {
 			op.Key = nil
 		}
@@ -96,6 +103,23 @@ func randomOps(rng *rand.Rand, s spec.MapSpec, cpus, n int) []mapOp {
 		}
 	}
 	return ops
+}
+
+// randomPrefix makes a key of an LPM trie: few different bits, so that prefixes
+// contain each other, and sometimes a prefix that is too long.
+func randomPrefix(rng *rand.Rand, size int) []byte {
+	data := make([]byte, size-4)
+	for i := range data {
+		data[i] = []byte{0, 0, 0x80, 0xff, 0xc1}[rng.IntN(5)]
+	}
+	bits := rng.IntN(8*len(data) + 1)
+	if rng.IntN(4) == 0 {
+		bits = 8 * len(data)
+	}
+	if rng.IntN(30) == 0 {
+		bits++
+	}
+	return append(binary.LittleEndian.AppendUint32(nil, uint32(bits)), data...)
 }
 
 // keyRange is the number of keys that random operations use: more than there is
@@ -142,7 +166,7 @@ func ourOp(m runtime.Map, op mapOp) opResult {
 func TestMapCreateLikeKernel(t *testing.T) {
 	types := []spec.MapType{
 		spec.MapArray, spec.MapHash, spec.MapPerCPUArray, spec.MapPerCPUHash, spec.MapLRUHash, spec.MapLRUPerCPUHash,
-		spec.MapProgArray, spec.MapPerfEventArray, spec.MapRingBuf,
+		spec.MapLPMTrie, spec.MapProgArray, spec.MapPerfEventArray, spec.MapRingBuf,
 	}
 	var specs []spec.MapSpec
 	add := func(s spec.MapSpec) {
@@ -151,12 +175,27 @@ func TestMapCreateLikeKernel(t *testing.T) {
 	}
 	for _, typ := range types {
 		base := spec.MapSpec{Type: typ, KeySize: 4, ValueSize: 4, MaxEntries: 4}
-		if typ == spec.MapRingBuf {
+		switch typ {
+		case spec.MapLPMTrie:
+			base = spec.MapSpec{Type: typ, KeySize: 8, ValueSize: 4, MaxEntries: 4, Flags: spec.MapNoPrealloc}
+			for _, n := range []uint32{4, 5, 260, 261} {
+				s := base
+				s.KeySize = n
+				add(s)
+			}
+			for n := uint32(4<<20 - 320); n < 4<<20-256; n += 8 {
+				s := base
+				s.ValueSize = n
+				add(s)
+				s.ValueSize++
+				add(s)
+			}
+		case spec.MapRingBuf:
 			base = spec.MapSpec{Type: typ, MaxEntries: 4096}
 		}
 		for bit := range 20 {
 			s := base
-			s.Flags = 1 << bit
+			s.Flags |= 1 << bit
 			// A ring buffer that overwrites and tokens are of later kernels or need
 			// more than flags.
 			if s.Flags&(1<<14|1<<15|1<<16|1<<19|1<<11) == 0 || typ != spec.MapRingBuf && bit == 11 {
@@ -183,7 +222,7 @@ func TestMapCreateLikeKernel(t *testing.T) {
 			spec.MapNoPrealloc | spec.MapZeroSeed,
 		} {
 			s := base
-			s.Flags = f
+			s.Flags |= f
 			add(s)
 		}
 	}
