@@ -188,7 +188,10 @@ func (k *Kernel) ask(ctx context.Context, r *request) (*answer, error) {
 	}
 	if k.w == nil {
 		w, err := startWorker(ctx, k.opts)
-		if err != nil {
+		switch {
+		case err != nil && k.stopped.Err() != nil:
+			return nil, ErrClosed // Close came while the worker started
+		case err != nil:
 			return nil, err
 		}
 		k.setWorker(w)

@@ -46,6 +46,8 @@ type loaded struct {
 	err  error
 	text []byte // executable
 	base uint64
+	// ready says that base is set: runs on several machines share an image.
+	ready atomic.Bool
 }
 
 // lastID numbers the images of the process, so that machine code can tell which

@@ -113,6 +113,7 @@ func (l *loaded) load() error {
 		if l.text, l.err = mapCode(l.image.text); l.err == nil {
 			l.base = uint64(uintptr(unsafe.Pointer(&l.text[0])))
 			goruntime.AddCleanup(l.prog, unmapCode, l.text)
+			l.ready.Store(true) // from here on base may be read by anyone
 		}
 	})
 	return l.err
@@ -159,7 +160,7 @@ func (r *run) choose(p *Program, slot isa.PC) (*loaded, *vm.Trap) {
 			return nil, p.cannotRun(err)
 		}
 	}
-	if l.base == 0 {
+	if !l.ready.Load() {
 		if err := l.load(); err != nil {
 			return nil, p.cannotRun(err)
 		}
