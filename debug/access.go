@@ -2,6 +2,7 @@ package debug
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"slices"
 
 	"bpfvm/isa"
@@ -71,8 +72,10 @@ func helperAccesses(proto *spec.HelperProto, reg func(isa.Register) uint64, m ru
 			if m != nil {
 				a.size = uint64(m.Spec().KeySize)
 			}
-		case spec.ArgMapValue, spec.ArgUninitMapValue:
-			if m != nil {
+		case spec.ArgFixedMem:
+			a.size = uint64(proto.ArgSizes[i])
+		case spec.ArgMapValue, spec.ArgMapValueOrNull, spec.ArgUninitMapValue:
+			if m != nil && a.addr != 0 {
 				a.size = uint64(m.Spec().ValueSize)
 			}
 			a.write = proto.Args[i] == spec.ArgUninitMapValue
@@ -117,6 +120,7 @@ type memPlace struct {
 
 	step   uint64
 	armed  bool
+	sure   bool // the step touches it; else only a change tells
 	before []byte
 	addr   uint64
 }
@@ -144,12 +148,14 @@ func (w *memPlace) prepare(p *Point) {
 		return
 	}
 	addr := start + uint64(w.off)
+	w.sure = false
 	for _, a := range accesses(p) {
-		if a.overlaps(addr, w.size) && (w.read && a.read || w.write && a.write) {
-			w.armed, w.step, w.addr = true, p.Step, addr
-			w.before = bytes.Clone(peek(p, addr, w.size))
-			return
-		}
+		w.sure = w.sure || a.overlaps(addr, w.size) && (w.read && a.read || w.write && a.write)
+	}
+	// A helper may write more than its arguments say: by a function that it calls.
+	if w.sure || w.write && p.st.Code().Insns[p.st.PC()].IsHelperCall() {
+		w.armed, w.step, w.addr = true, p.Step, addr
+		w.before = bytes.Clone(peek(p, addr, w.size))
 	}
 }
 
@@ -159,7 +165,7 @@ func (w *memPlace) at(p *Point) (string, bool) {
 	}
 	after := peek(p, w.addr, w.size)
 	if bytes.Equal(after, w.before) {
-		return hexBytes(after), true
+		return hexBytes(after), w.sure
 	}
 	return hexBytes(w.before) + " -> " + hexBytes(after), true
 }
@@ -256,10 +262,10 @@ func (w *mapPlace) prepare(p *Point) {
 		for _, a := range accesses(p) {
 			touched = touched || a.write && w.inMap(p, m, a.addr)
 		}
-		if !touched {
+		switch {
+		case !touched && !callsBack(h.Proto):
 			return
-		}
-		if w.key == nil {
+		case touched && w.key == nil:
 			w.armed, w.touched, w.step = true, true, p.Step
 			return
 		}
@@ -287,21 +293,41 @@ func (w *mapPlace) inMap(p *Point, m runtime.Map, addr uint64) bool {
 	return r != nil && r.Kind == vm.RegionMapValue && r.Name == m.Name()
 }
 
+// lookup returns the value of the key, or a digest of all elements where any counts.
 func (w *mapPlace) lookup(p *Point, m runtime.Map) (value []byte) {
-	p.unlocked(func() { value, _ = m.Lookup(w.key) })
+	p.unlocked(func() {
+		if w.key != nil {
+			value, _ = m.Lookup(w.key) // nil: there is none
+			return
+		}
+		sum := sha256.New()
+		for k, v := range runtime.All(m) {
+			sum.Write(k)
+			sum.Write(v)
+		}
+		value = sum.Sum(nil)
+	})
 	return value
+}
+
+// callsBack says whether a helper runs a function of the program.
+func callsBack(proto *spec.HelperProto) bool {
+	return slices.Contains(proto.Args[:], spec.ArgFunc)
 }
 
 func (w *mapPlace) at(p *Point) (string, bool) {
 	if !w.armed || p.Step != w.step+1 || p.e.index.faultAt(w.step) != nil {
 		return "", false
 	}
-	if w.key == nil {
+	if w.key == nil && w.touched {
 		return "", true
 	}
 	after := w.lookup(p, p.e.world.Collection.Map(w.name))
 	if !w.touched && bytes.Equal(w.before, after) && (w.before == nil) == (after == nil) {
 		return "", false
+	}
+	if w.key == nil {
+		return "", true
 	}
 	return valueWords(w.before) + " -> " + valueWords(after), true
 }

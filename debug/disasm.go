@@ -26,9 +26,13 @@ func Insn(code *vm.Code, pc isa.PC) string {
 			return ""
 		},
 		Label: func(pc isa.PC) string { return fmt.Sprint(pc) },
-		Imm64: func(pc isa.PC, _ isa.Pseudo, _ uint64) string {
+		Imm64: func(pc isa.PC, kind isa.Pseudo, _ uint64) string {
 			if code.Spec == nil {
 				return ""
+			}
+			if kind == isa.PseudoFunc { // the linked form has the address of its handle
+				target, _ := code.Spec.Insns.CallTarget(pc)
+				return "func[" + plain(funcName(code, target)) + "]"
 			}
 			switch ref := code.Spec.RefAt(pc); {
 			case ref == nil:

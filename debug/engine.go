@@ -23,6 +23,7 @@ type engine struct {
 	max   uint64 // steps after which recording gives up
 	world *trace.World
 	code  map[*vm.Code]*codeInfo
+	ends  []uint64 // while recording: where each run ended
 
 	step  uint64 // the step that happens next
 	run   int    // runs of programs that have begun
@@ -113,7 +114,12 @@ func (r *runner) walk(m *vm.Machine, ctx uint64, run int) (vm.Exit, error) {
 	e := r.e
 	outer := m.Caller
 	st := r.stepping.Start(m, ctx)
-	defer func() { m.Depth, m.Caller = 0, outer }()
+	defer func() {
+		m.Depth, m.Caller = 0, outer
+		if e.index == nil {
+			e.ends = append(e.ends, e.step)
+		}
+	}()
 	if e.world.Runtime == nil {
 		st.SetReg(isa.R2, e.world.R2)
 	}

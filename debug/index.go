@@ -74,15 +74,17 @@ func record(ctx context.Context, t *trace.Trace, maxSteps uint64) (*index, error
 		Engine: e,
 		Start:  func(w *trace.World) { e.world, x.skipped = w, w.Skipped },
 		OnRun: func(r *scenario.ProgRun) error {
+			// All programs of an event have run before the first is told of.
+			end := e.ends[len(x.runs)]
 			run := Run{
-				Index: len(x.runs), First: first, Steps: e.step - first, Program: r.Program, Event: r.Event, Number: r.Index,
+				Index: len(x.runs), First: first, Steps: end - first, Program: r.Program, Event: r.Event, Number: r.Index,
 				Time: r.Time, CPU: r.CPU, PID: r.PID, Comm: r.Comm, R0: r.R0, Ret: r.Ret, Result: r,
 			}
 			if r.Trap != nil {
 				run.Fault = r.Trap.Err
 			}
 			x.runs = append(x.runs, run)
-			first = e.step
+			first = end
 			return nil
 		},
 		End: func(_ *trace.World, res *scenario.Result) error {

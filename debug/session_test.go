@@ -61,7 +61,28 @@ func tailcall(t testing.TB) *debug.Session {
 	})
 }
 
-var examples = map[string]func(testing.TB) *debug.Session{"kmem": kmem, "firewall": firewall, "tailcall": tailcall}
+func globals(t testing.TB) *debug.Session {
+	return open(t, trace.Inputs{
+		Name: "globals.bpf.o", Object: read(t, "trace/globals.bpf.o"),
+		ScriptName: "globals.events", Script: read(t, "trace/globals.events"),
+	})
+}
+
+// short gives a program that does not look far enough a packet that ends too early:
+// the second of three runs faults.
+func short(t testing.TB) *debug.Session {
+	frame := func(n int) scenario.Frame {
+		return scenario.Frame{Data: make([]byte, n), Size: n, Link: scenario.LinkEthernet}
+	}
+	return open(t, trace.Inputs{
+		Name: "fault.o", Object: assemble(t, faulty),
+		Frames: []scenario.Frame{frame(60), frame(14), frame(61)},
+	})
+}
+
+var examples = map[string]func(testing.TB) *debug.Session{
+	"kmem": kmem, "firewall": firewall, "tailcall": tailcall, "globals": globals, "short": short,
+}
 
 func mustState(t testing.TB, s *debug.Session) *debug.State {
 	t.Helper()
