@@ -232,7 +232,11 @@ func (w *Words) mapLines(st *debug.State, only string) []string {
 		if only != "" && m.Spec.Name != only {
 			continue
 		}
-		lines = append(lines, fmt.Sprintf("%s  %s, %d elements", clean(m.Spec.Name), m.Spec.Type, len(m.Elems)))
+		unit := "elements"
+		if len(m.Elems) == 1 {
+			unit = "element"
+		}
+		lines = append(lines, fmt.Sprintf("%s  %s, %d %s", clean(m.Spec.Name), m.Spec.Type, len(m.Elems), unit))
 		elems, err := m.JSON()
 		if err != nil {
 			continue

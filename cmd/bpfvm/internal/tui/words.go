@@ -114,7 +114,7 @@ func table() []word {
 		{[]string{"goto", "g"}, "STEP", "to a step; start and end are steps too", (*Words).gotoStep},
 		{[]string{"restart", "rewind", "run", "r"}, "", "to the start", func(w *Words, ctx context.Context, _ string) (Reply, error) { return w.gotoStep(ctx, "0") }},
 		{[]string{"break", "b"}, "PLACE [if EXPR] ..", "stop there; help break lists places", (*Words).breakAt},
-		{[]string{"tbreak", "tb"}, "PLACE", "stop there once", func(w *Words, ctx context.Context, a string) (Reply, error) { return w.breakAt(ctx, a+" once") }},
+		{[]string{"tbreak", "tb"}, "PLACE", "stop there once", (*Words).breakOnce},
 		{[]string{"watch"}, "PLACE", "stop when it is written: counts[6], fp-8, pkt+12", (*Words).watch},
 		{[]string{"delete", "d", "clear"}, "[N]", "remove a breakpoint, or all", (*Words).deleteBreak},
 		{[]string{"info", "i?"}, "reg|b|stack|packet|ctx|maps|runs|frame", "show", (*Words).info},
@@ -270,6 +270,16 @@ func (w *Words) breakAt(_ context.Context, args string) (Reply, error) {
 		return Reply{}, err
 	}
 	return Reply{Lines: []string{fmt.Sprintf("breakpoint %d at %s", b.ID, b.Text)}}, nil
+}
+
+func (w *Words) breakOnce(ctx context.Context, args string) (Reply, error) {
+	r, err := w.breakAt(ctx, args)
+	if err == nil {
+		set := w.S.Breakpoints()
+		set[len(set)-1].Once = true
+		r.Lines[0] += ", once"
+	}
+	return r, err
 }
 
 // watch takes what print takes and breaks on writes of it.
