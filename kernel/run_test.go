@@ -384,8 +384,16 @@ func TestNotTried(t *testing.T) {
 	c := assembled(t, `
 .license "GPL"
 .map odd type=array key=3 value=4 max_entries=1
+.map big type=array key=4 value=4096 max_entries=1000000
 .program uses socket
 	r1 = map[odd]
+	r0 = 0
+	exit
+.program uses_big socket
+	r1 = map[big]
+	r0 = 0
+	exit
+.program typeless strange
 	r0 = 0
 	exit
 .program nowhere tp_btf/no_such_event
@@ -396,8 +404,10 @@ func TestNotTried(t *testing.T) {
 	exit
 `)
 	for prog, want := range map[string]string{
-		"uses":    "create map odd: EINVAL",
-		"nowhere": "target of nowhere: the running kernel has no typedef btf_trace_no_such_event",
+		"uses":     "create map odd: EINVAL",
+		"uses_big": "map big: would take 3910 MiB of the kernel's memory, more than 1024: ENOMEM",
+		"typeless": "nothing says what type of program typeless is",
+		"nowhere":  "target of nowhere: the running kernel has no typedef btf_trace_no_such_event",
 	} {
 		r, err := k.Load(t.Context(), Job{Spec: c, Program: prog})
 		if err != nil || r.Verdict != NotTried || r.Reason != want {
@@ -411,6 +421,107 @@ func TestNotTried(t *testing.T) {
 	}
 	if r.Verdict != Accepted && (r.Verdict != NotTried || r.Errno != spec.EPERM || r.Verified) {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Values of per-CPU maps may differ by CPU, and maps hold maps.
+func TestMapContents(t *testing.T) {
+	k := start(t, Options{})
+	c := &spec.CollectionSpec{
+		Maps: []*spec.MapSpec{
+			{Name: "each", Type: spec.MapPerCPUHash, KeySize: 4, ValueSize: 4, MaxEntries: 4},
+			{Name: "in", Type: spec.MapArray, KeySize: 4, ValueSize: 8, MaxEntries: 1},
+			{
+				Name: "out", Type: spec.MapArrayOfMaps, KeySize: 4, ValueSize: 4, MaxEntries: 3,
+				Inner:    &spec.MapSpec{Name: "in", Type: spec.MapArray, KeySize: 4, ValueSize: 8, MaxEntries: 1},
+				Contents: []spec.MapKV{{Key: u32(1), Map: "in"}},
+			},
+			{Name: "const", Type: spec.MapArray, KeySize: 4, ValueSize: 4, MaxEntries: 1, Frozen: true, Flags: spec.MapRdOnlyProg,
+				Contents: []spec.MapKV{{Key: u32(0), Value: u32(12)}}},
+		},
+		Programs: []*spec.ProgramSpec{{
+			Name: "p", Type: spec.ProgSocketFilter, License: "GPL",
+			Insns: isa.Program{
+				{Op: isa.OpLdImm64, Regs: 1}, {}, {Op: isa.OpLdImm64, Regs: 1}, {}, {Op: isa.OpLdImm64, Regs: 1}, {},
+				{Op: 0x61, Regs: 0x10}, // r0 = *(u32 *)(r1 +0)
+				{Op: isa.OpExit},
+			},
+			Refs: []spec.Ref{{PC: 0, Name: "each"}, {PC: 2, Name: "out"}, {PC: 4, Kind: spec.RefMapValue, Name: "const"}},
+		}},
+	}
+	var values []byte
+	want := Entry{Key: u32(5)}
+	for cpu := range uint32(k.CPUs()) {
+		values = append(values, slices.Concat(u32(100+cpu), u32(0))...)
+		want.Values = append(want.Values, u32(100+cpu))
+	}
+	job := Job{Spec: c, Program: "p", Contents: map[string][]spec.MapKV{"each": {{Key: u32(5), Value: values}}}}
+	out, err := k.Run(t.Context(), job, []Input{{Data: make([]byte, 14)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Runs[0].R0 != 12 {
+		t.Errorf("%+v", out.Runs)
+	}
+	if diff := cmp.Diff([]Entry{want}, out.Maps[0].Entries); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if e := out.Maps[2].Entries; len(e) != 1 || !bytes.Equal(e[0].Key, u32(1)) || le.Uint32(e[0].Values[0]) == 0 {
+		t.Errorf("map of maps: %+v", out.Maps[2])
+	}
+	job.Contents["each"][0].Value = []byte{1}
+	if _, err := k.Run(t.Context(), job, nil); err == nil || err.Error() != "p: not tried: map each element 0: value of 1 bytes, the map's are 4" {
+		t.Error(err)
+	}
+}
+
+// Functions and variables of the kernel, and what comes of them where they are
+// missing.
+func TestKernelSymbols(t *testing.T) {
+	k := start(t, Options{})
+	call := isa.Instruction{Op: isa.OpCall, Regs: 0x20}
+	wide := isa.Instruction{Op: isa.OpLdImm64, Regs: 0x00}
+	typed := isa.Instruction{Op: isa.OpLdImm64, Regs: 0x30}
+	zero, exit := isa.Instruction{Op: 0xb7}, isa.Instruction{Op: isa.OpExit}
+	skip := isa.Instruction{Op: 0x15, Off: 1} // if r0 == 0 goto pc+1
+	for _, test := range []struct {
+		name  string
+		insns isa.Program
+		refs  []spec.Ref
+		want  Verdict
+		text  string // of the reason or message
+	}{
+		{"call", isa.Program{call, call, zero, exit}, []spec.Ref{
+			{PC: 0, Kind: spec.RefKfunc, Name: "bpf_rcu_read_lock"}, {PC: 1, Kind: spec.RefKfunc, Name: "bpf_rcu_read_unlock"}}, Accepted, ""},
+		{"no function", isa.Program{call, zero, exit}, []spec.Ref{{PC: 0, Kind: spec.RefKfunc, Name: "no_such"}}, NotTried,
+			"insn 0: the running kernel has no func no_such"},
+		{"weak call", isa.Program{zero, skip, call, exit}, []spec.Ref{{PC: 2, Kind: spec.RefKfunc, Name: "no_such", Weak: true}}, Accepted, ""},
+		{"weak call reached", isa.Program{call, zero, exit}, []spec.Ref{{PC: 0, Kind: spec.RefKfunc, Name: "no_such", Weak: true}}, Rejected,
+			"invalid func unknown#2002000000"},
+		{"address", isa.Program{wide, {}, zero, exit}, []spec.Ref{{PC: 0, Kind: spec.RefKsym, Name: "bpf_prog_load"}}, Accepted, ""},
+		{"weak address", isa.Program{wide, {}, skip, call, exit}, []spec.Ref{
+			{PC: 0, Kind: spec.RefKsym, Name: "no_such", Weak: true}, {PC: 3, Kind: spec.RefKfunc, Name: "no_such", Weak: true}}, Accepted, ""},
+		{"variable", isa.Program{typed, {}, zero, exit}, []spec.Ref{{PC: 0, Kind: spec.RefKsym, Name: "runqueues"}}, Accepted, ""},
+		{"no variable", isa.Program{typed, {}, zero, exit}, []spec.Ref{{PC: 0, Kind: spec.RefKsym, Name: "no_such"}}, NotTried,
+			"insn 0: the running kernel has no var no_such"},
+	} {
+		c := &spec.CollectionSpec{Programs: []*spec.ProgramSpec{{
+			Name: "p", Type: spec.ProgRawTracepoint, License: "GPL", Insns: test.insns, Refs: test.refs,
+		}}}
+		r, err := k.Load(t.Context(), Job{Spec: c, Program: "p", Log: LogInsns})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := r.Reason
+		if r.Verdict == Rejected {
+			text = r.Message()
+		}
+		if test.name == "variable" && text == "ldimm64 failed to find the address for kernel symbol 'runqueues'." {
+			continue // the id was right; this kernel's kallsyms has functions only
+		}
+		if r.Verdict != test.want || text != test.text {
+			t.Errorf("%s: %v %s %s\n%s", test.name, r.Verdict, r.Errno, text, r.Log)
+		}
 	}
 }
 

@@ -33,9 +33,9 @@ func (f *File) load(name string, read func(string) ([]byte, error), target *btf.
 	return coll, nil
 }
 
-// Assemble makes an object of a source, with the kernel's names for helpers.
-func Assemble(name string, src []byte) ([]byte, error) {
-	u, err := isa.Assemble(name, src, isa.Options{
+// AssembleUnit assembles a source with the kernel's names for helpers.
+func AssembleUnit(name string, src []byte) (*isa.Unit, error) {
+	return isa.Assemble(name, src, isa.Options{
 		HelperID: func(name string) (int32, bool) {
 			h := spec.HelperByName(name)
 			if h == nil {
@@ -51,6 +51,11 @@ func Assemble(name string, src []byte) ([]byte, error) {
 			}
 		},
 	})
+}
+
+// Assemble makes an object of a source.
+func Assemble(name string, src []byte) ([]byte, error) {
+	u, err := AssembleUnit(name, src)
 	if err != nil {
 		return nil, err
 	}

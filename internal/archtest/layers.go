@@ -71,7 +71,7 @@ var Layers = []Layer{
 	{Package: "bench", Imports: []string{"isa", "spec", "types", "vm", "elf", "verifier", "interp", "jit", "runtime", "scenario", "kernel"}, System: true},
 	{Package: "tour", Imports: []string{"isa", "cfg", "spec", "types", "vm", "elf", "verifier", "interp", "jit", "jit/amd64", "runtime", "scenario"},
 		External: []string{btf, x86asm}, System: true},
-	{Package: "labs", Imports: []string{"isa", "spec", "types", "elf", "verifier", "runtime", "scenario", "trace", "debug", "unittest"},
+	{Package: "labs", Imports: []string{"isa", "spec", "types", "vm", "elf", "verifier", "interp", "runtime", "scenario", "trace", "debug", "unittest"},
 		External: []string{"golang.org/x/tools/txtar"}, System: true},
 	{Package: "internal/golden", System: true},
 	{Package: "internal/archtest", System: true},

@@ -99,9 +99,8 @@ func (a *app) writeOverview() {
 	t.write(w, a, "  ")
 	fmt.Fprintf(w, "  also: %s\n", strings.Join(also, ", "))
 	fmt.Fprintln(w)
-	fmt.Fprint(w, wrap("FILE is an object file made by clang or gcc, assembly text (.s), a directory "+
-		"(inspect, disasm) or - for standard input. PROG is a program of it and may be left out "+
-		"where there is only one.", helpWidth, ""))
+	fmt.Fprint(w, wrap("FILE is an object file made by clang or gcc, assembly text (.s), a directory or - for "+
+		"standard input. PROG may be left out where there is only one program.", helpWidth, ""))
 	fmt.Fprintf(w, "\nEvery verb knows %s.\n", globalNames())
 	a.next = "bpfvm help run"
 }

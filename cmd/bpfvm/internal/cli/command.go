@@ -64,6 +64,7 @@ func commands() []*command {
 		cmdKernel(),
 		cmdTour(),
 		cmdBench(),
+		cmdLabs(),
 		cmdExplain(),
 		cmdDoctor(),
 		cmdConformance(),

@@ -281,7 +281,7 @@ func (a *app) lookup(name string) *command {
 
 // plannedVerbs are words that later versions of bpfvm know.
 var plannedVerbs = []string{
-	"web", "dap", "trace", "labs",
+	"web", "dap", "trace",
 }
 
 func (a *app) unknownVerb(word string) error {

@@ -34,6 +34,7 @@ var documents = map[string]any{
 
 	"tour":    tourDoc{},
 	"bench":   benchDoc{},
+	"labs":    labsDoc{},
 	"explain": explainDoc{},
 	"doctor":  doctorDoc{},
 	"version": versionDoc{},
