@@ -66,7 +66,7 @@ type fastProgram struct {
 	exact *listing // made when a budget runs low
 }
 
-// helper is a helper that the program calls, with its number.
+// helper is a helper or kernel function that the program calls, with its number.
 type helper struct {
 	id int32
 	*vm.Helper

@@ -21,7 +21,7 @@ type compiler struct {
 	p      *fastProgram
 	list   *listing
 	consts map[uint64]uint8
-	helper map[int32]int32
+	helper map[*vm.Helper]int32
 	leader []bool // slots that a jump, a call or a return leads to
 }
 
@@ -33,13 +33,13 @@ func translate(p *fastProgram, exact bool) *listing {
 		p:      p,
 		list:   &listing{recs: make([]record, 0, n), from: make([]source, 0, n), at: make([]int32, n+1), exact: exact},
 		consts: make(map[uint64]uint8),
-		helper: make(map[int32]int32),
+		helper: make(map[*vm.Helper]int32),
 	}
 	for i, v := range p.consts {
 		c.consts[v] = uint8(regConst + i)
 	}
 	for i, h := range p.helpers {
-		c.helper[h.id] = int32(i)
+		c.helper[h.Helper] = int32(i)
 	}
 	for i := range c.list.at {
 		c.list.at[i] = -1
@@ -340,11 +340,12 @@ func (c *compiler) call(pc isa.PC, ins isa.Instruction) record {
 		r.setPos(c.p.Pos[pc])
 		return r
 	}
-	i, ok := c.helper[ins.Imm]
+	callee := c.p.Callee(ins)
+	i, ok := c.helper[callee]
 	if !ok {
 		i = int32(len(c.p.helpers))
-		c.helper[ins.Imm] = i
-		c.p.helpers = append(c.p.helpers, helper{ins.Imm, c.p.Helpers[ins.Imm]})
+		c.helper[callee] = i
+		c.p.helpers = append(c.p.helpers, helper{ins.Imm, callee})
 	}
 	r := record{op: opCallHelper, delta: i}
 	r.setPos(c.p.Pos[pc])

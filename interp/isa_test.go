@@ -337,7 +337,13 @@ func jumpCases(t *testing.T, form *isa.Op) (cases []isaCase) {
 			insns: prog(small(1, 1), small(2, 2), small(3, 3), small(4, 4), small(5, 5), small(7, 9001), raw(form, 7, 0, 0, 0), exit),
 		}}
 	case "call_kfunc":
-		return []isaCase{{name: "refused", insns: prog(raw(form, 0, 0, 0, 7), exit), refused: "kernel function (BTF id 7)"}}
+		return []isaCase{
+			{name: "refused", insns: prog(raw(form, 0, 0, 0, 7), exit), refused: "kernel function (BTF id 7)"},
+			{
+				name: "sum of arguments", r0: 54321,
+				insns: prog(small(1, 1), small(2, 2), small(3, 3), small(4, 4), small(5, 5), raw(form, 0, 0, 0, 9001), exit),
+			},
+		}
 	case "call_local":
 		return []isaCase{{
 			name: "arguments, r6, result", r0: 40 + 2 + 7,
@@ -387,7 +393,7 @@ func TestEveryForm(t *testing.T) {
 		}
 		b := newBench(t)
 		for _, tt := range cases {
-			code := &vm.Code{Name: form.Name, Insns: tt.insns, Helpers: map[int32]*vm.Helper{9001: sumHelper}}
+			code := &vm.Code{Name: form.Name, Insns: tt.insns, Helpers: map[int32]*vm.Helper{9001: sumHelper}, Kfuncs: map[int32]*vm.Helper{9001: sumHelper}}
 			for _, e := range engines {
 				runISACase(t, b, e, code, tt)
 			}

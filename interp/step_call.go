@@ -27,7 +27,7 @@ func (s *Stepper) call(ins isa.Instruction) *vm.Trap {
 		}
 		return s.callHelper(int32(v), h)
 	}
-	return s.callHelper(ins.Imm, s.Code().Helpers[ins.Imm])
+	return s.callHelper(ins.Imm, s.Code().Callee(ins))
 }
 
 // callLocal calls a function of the program: a new frame, arguments in R1 to R5.

@@ -37,6 +37,9 @@ type Code struct {
 	Funcs []spec.Func
 	// Helpers serve the helper calls, by the number in imm.
 	Helpers map[int32]*Helper
+	// Kfuncs serve the calls of kernel functions, by the BTF id in imm: they leave
+	// the program as helpers do.
+	Kfuncs map[int32]*Helper
 	// Ctx describes what R1 points to at entry; nil when it is unknown, and then
 	// the checking engines allow the whole region.
 	Ctx *spec.CtxLayout
@@ -54,6 +57,14 @@ func (c *Code) FuncAt(pc isa.PC) *spec.Func {
 	return nil
 }
 
+// Callee returns what a call of a helper or of a kernel function calls, or nil.
+func (c *Code) Callee(ins isa.Instruction) *Helper {
+	if ins.IsKfuncCall() {
+		return c.Kfuncs[ins.Imm]
+	}
+	return c.Helpers[ins.Imm]
+}
+
 // CallX finds the helper that callx calls: v, the value of reg, is its number.
 func (c *Code) CallX(reg isa.Register, v uint64) (*Helper, *Trap) {
 	h := c.Helpers[int32(v)]
@@ -63,7 +74,7 @@ func (c *Code) CallX(reg isa.Register, v uint64) (*Helper, *Trap) {
 	return h, nil
 }
 
-// Helper is a helper that can be called.
+// Helper is a helper or a kernel function that can be called.
 type Helper struct {
 	Proto *spec.HelperProto
 	// Fn does the work. It may allocate in the arena and move the packet. Its

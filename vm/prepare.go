@@ -149,7 +149,9 @@ func (p *Prepared) checkInsn(pc isa.PC, ins isa.Instruction) error {
 		target, _ := p.Insns.CallTarget(pc)
 		return p.checkTarget("call", target)
 	case ins.IsKfuncCall():
-		return fmt.Errorf("call of kernel function (BTF id %d): %w", ins.Imm, errors.ErrUnsupported)
+		if p.Kfuncs[ins.Imm] == nil {
+			return fmt.Errorf("call of kernel function (BTF id %d): %w", ins.Imm, errors.ErrUnsupported)
+		}
 	case ins.IsHelperCall():
 		if p.Helpers[ins.Imm] == nil {
 			return fmt.Errorf("call of helper #%d: %w", ins.Imm, errors.ErrUnsupported)

@@ -95,7 +95,7 @@ func (d *duel) form(t *testing.T, form *isa.Op) {
 		n++
 		if a == nil || ins != last { // values change more often than the program
 			last = ins
-			code := &vm.Code{Name: form.Name, Insns: formProgram(ins, d.jit.regs.Base), Helpers: map[int32]*vm.Helper{9001: sumHelper}}
+			code := &vm.Code{Name: form.Name, Insns: formProgram(ins, d.jit.regs.Base), Helpers: map[int32]*vm.Helper{9001: sumHelper}, Kfuncs: map[int32]*vm.Helper{9001: sumHelper}}
 			a, b = compile(t, interp.Fast, code), compile(t, Engine{d.opt}, code)
 		}
 		for r := range isa.R10 {
@@ -119,13 +119,13 @@ func (d *duel) form(t *testing.T, form *isa.Op) {
 		code := assemble(t, "r6 = 1\n r1 = 2\n call f\n exit\n f: r6 = 5\n r0 = r1\n exit")
 		d.run(t, code, 100)
 		return
-	case strings.HasPrefix(form.Name, "cast_"), form.Name == "call_kfunc":
+	case strings.HasPrefix(form.Name, "cast_"):
 		_, err := Engine{}.Compile(&vm.Code{Name: "x", Insns: isa.Program{fill(form, 1, 2, 1, 1), exitInsn}})
 		if ce, ok := errors.AsType[*vm.CompileError](err); !ok || ce.PC != 0 || !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("%s: %v", form.Name, err)
 		}
 		return
-	case form.Name == "call_helper":
+	case form.Name == "call_helper", form.Name == "call_kfunc":
 		try(fill(form, 0, 0, 0, 9001), nil)
 	case form.Name == "callx":
 		try(fill(form, 7, 0, 0, 0), map[isa.Register]uint64{7: 9001})
@@ -224,7 +224,7 @@ func TestLegalForms(t *testing.T) {
 			continue
 		}
 		p = append(p[:len(p):len(p)], exitInsn)
-		code := &vm.Code{Name: form.Name, Insns: p, Helpers: map[int32]*vm.Helper{9001: sumHelper}}
+		code := &vm.Code{Name: form.Name, Insns: p, Helpers: map[int32]*vm.Helper{9001: sumHelper}, Kfuncs: map[int32]*vm.Helper{9001: sumHelper}}
 		sameRefusal(t, code)
 	}
 	t.Logf("%d forms", n)
