@@ -12,38 +12,19 @@ import (
 // Insn is the text of an instruction, with the names of maps, helpers, functions
 // and, for jumps, the slot they lead to.
 func Insn(code *vm.Code, pc isa.PC) string {
-	pr := isa.Printer{
-		HelperName: func(id int32) string {
-			if h := spec.HelperByID(spec.HelperID(id)); h != nil {
-				return h.Name
-			}
-			return ""
-		},
-		CallTarget: func(pc isa.PC) string {
-			if f := code.FuncAt(pc); f != nil && f.PC == pc {
-				return plain(f.Name)
-			}
-			return ""
-		},
-		Label: func(pc isa.PC) string { return fmt.Sprint(pc) },
-		Imm64: func(pc isa.PC, kind isa.Pseudo, _ uint64) string {
-			if code.Spec == nil {
-				return ""
-			}
-			if kind == isa.PseudoFunc { // the linked form has the address of its handle
-				target, _ := code.Spec.Insns.CallTarget(pc)
-				return "func[" + plain(funcName(code, target)) + "]"
-			}
-			switch ref := code.Spec.RefAt(pc); {
-			case ref == nil:
-				return ""
-			case ref.Kind == spec.RefMap:
-				return "map[" + plain(ref.Name) + "]"
-			case ref.Kind == spec.RefMapValue:
-				return fmt.Sprintf("map[%s][0]+%d", plain(ref.Name), ref.Off)
-			}
-			return ""
-		},
+	p := code.Spec
+	if p == nil {
+		p = &spec.ProgramSpec{Name: code.Name, Insns: code.Insns, Funcs: code.Funcs}
+	}
+	pr := p.Printer()
+	pr.Label = func(pc isa.PC) string { return fmt.Sprint(pc) }
+	refs := pr.Imm64
+	pr.Imm64 = func(pc isa.PC, kind isa.Pseudo, v uint64) string {
+		if kind == isa.PseudoFunc { // the linked form has the address of its handle
+			target, _ := p.Insns.CallTarget(pc)
+			return "func[" + plain(funcName(code, target)) + "]"
+		}
+		return refs(pc, kind, v)
 	}
 	return pr.Insn(code.Insns, pc)
 }

@@ -256,7 +256,7 @@ func dependsOnMachine(p *spec.ProgramSpec) []string {
 		if ins.Op != isa.OpCall || !ins.IsHelperCall() {
 			continue
 		}
-		name := helperName(ins.Imm)
+		name := spec.HelperName(ins.Imm)
 		if name == "bpf_perf_event_output" || slices.Contains(out, name) {
 			continue
 		}

@@ -266,28 +266,6 @@ func stackName(off int) string {
 
 // insnText is one instruction of a program with the names that it uses.
 func insnText(p *spec.ProgramSpec, pc isa.PC) string {
-	return (&isa.Printer{HelperName: helperName, Imm64: refText(p)}).Insn(p.Insns, pc)
-}
-
-func helperName(id int32) string {
-	if h := spec.HelperByID(spec.HelperID(id)); h != nil {
-		return h.Name
-	}
-	return ""
-}
-
-// refText names what wide instructions refer to.
-func refText(p *spec.ProgramSpec) func(isa.PC, isa.Pseudo, uint64) string {
-	return func(pc isa.PC, _ isa.Pseudo, _ uint64) string {
-		r := p.RefAt(pc)
-		switch {
-		case r == nil:
-			return ""
-		case r.Kind == spec.RefMap:
-			return "map[" + r.Name + "]"
-		case r.Kind == spec.RefMapValue:
-			return fmt.Sprintf("map[%s][0]+%d", r.Name, r.Off)
-		}
-		return ""
-	}
+	pr := p.Printer()
+	return pr.Insn(p.Insns, pc)
 }

@@ -108,10 +108,8 @@ func source(cs *spec.CollectionSpec, p *spec.ProgramSpec) ([]byte, error) {
 	for _, f := range p.Funcs {
 		names[f.PC] = f.Name
 	}
-	pr := isa.Printer{
-		HelperName: helperName, Imm64: refText(p),
-		Label: func(t isa.PC) string { return labels[t] }, CallTarget: func(t isa.PC) string { return names[t] },
-	}
+	pr := p.Printer()
+	pr.Label = func(t isa.PC) string { return labels[t] }
 	for pc := range p.Insns.All() {
 		switch name := names[pc]; {
 		case pc == 0:

@@ -61,7 +61,7 @@ func firstLine(s string) string {
 
 // place is a slot of a program with the student's line of it.
 func (s *source) place(p *spec.ProgramSpec, pc isa.PC) string {
-	pr := isa.Printer{HelperName: func(id int32) string { return spec.HelperID(id).String() }}
+	pr := isa.Printer{HelperName: spec.HelperName}
 	text := fmt.Sprintf("insn %d: %s", pc, pr.Insn(p.Insns, pc))
 	for i := range s.unit.Sections {
 		sec := &s.unit.Sections[i]

@@ -239,7 +239,7 @@ func (b *builder) text(st step) string {
 	if sp == nil {
 		sp = b.prog
 	}
-	pr := b.printer(sp)
+	pr := sp.Printer()
 	return pr.Insn(st.code.Insns, st.pc)
 }
 

@@ -48,7 +48,7 @@ const firstInsns = 6
 func (b *builder) instructions() {
 	s := b.stop("The first bpf_insns, bit by bit", "struct bpf_insn")
 	p := b.prog
-	pr := b.printer(p)
+	pr := p.Printer()
 	ins := p.Insns[0]
 	raw := isa.Encode(p.Insns[:1])
 	s.code(append(diagram(ins, raw), b.anatomy(ins)...)...)

@@ -26,7 +26,7 @@ func (b *builder) jit() {
 		s.note("The compiler cannot serve it, so the interpreter runs it: %v.", err)
 		return
 	}
-	pr := b.printer(b.prog)
+	pr := b.prog.Printer()
 	lines, err := p.Listing(pr)
 	if err != nil {
 		s.note("%v.", err)

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 
 	"bpfvm/elf"
-	"bpfvm/isa"
 	"bpfvm/scenario"
 	"bpfvm/spec"
 
@@ -131,37 +130,6 @@ func Build(ctx context.Context, in Input) (*Tour, error) {
 func (b *builder) stop(title string, kernel ...string) *Stop {
 	b.tour.Stops = append(b.tour.Stops, Stop{Number: len(b.tour.Stops) + 1, Title: title, Kernel: kernel, Blocks: []Block{}})
 	return &b.tour.Stops[len(b.tour.Stops)-1]
-}
-
-// printer prints instructions with the names of helpers and maps.
-func (b *builder) printer(p *spec.ProgramSpec) isa.Printer {
-	return isa.Printer{
-		HelperName: func(id int32) string {
-			if h := spec.HelperByID(spec.HelperID(id)); h != nil {
-				return h.Name
-			}
-			return ""
-		},
-		CallTarget: func(pc isa.PC) string {
-			if f := p.FuncAt(pc); f != nil && f.PC == pc {
-				return f.Name
-			}
-			return ""
-		},
-		Imm64: func(pc isa.PC, _ isa.Pseudo, _ uint64) string {
-			r := p.RefAt(pc)
-			if r == nil {
-				return ""
-			}
-			switch r.Kind {
-			case spec.RefMap:
-				return "map[" + r.Name + "]"
-			case spec.RefMapValue:
-				return fmt.Sprintf("map[%s][0]+%d", r.Name, r.Off)
-			}
-			return ""
-		},
-	}
 }
 
 // plural counts things: "1 map", "2 maps".

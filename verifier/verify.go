@@ -215,12 +215,7 @@ func newEnv(prog *spec.ProgramSpec, opts Options) *env {
 		}
 	}
 	env.printer = isa.Printer{
-		HelperName: func(id int32) string {
-			if h := spec.HelperByID(spec.HelperID(id)); h != nil {
-				return h.Name
-			}
-			return ""
-		},
+		HelperName: spec.HelperName,
 		Imm64: func(pc isa.PC, kind isa.Pseudo, v uint64) string {
 			switch {
 			case kind == isa.PseudoImm64:

@@ -228,16 +228,16 @@ func describeAsmSection(path string, s *isa.AsmSection) disasmProg {
 		refs[r.PC] = r
 	}
 	pr := &isa.Printer{
-		HelperName: helperName,
+		HelperName: spec.HelperName,
 		CallTarget: func(pc isa.PC) string { return funcs[pc] },
 		Imm64: func(pc isa.PC, _ isa.Pseudo, _ uint64) string {
 			switch r := refs[pc]; r.Kind {
 			case isa.RefMap:
-				return "map[" + word(r.Symbol) + "]"
+				return "map[" + spec.Word(r.Symbol) + "]"
 			case isa.RefMapValue:
-				return fmt.Sprintf("map[%s][0]+%d", word(r.Symbol), r.Addend)
+				return fmt.Sprintf("map[%s][0]+%d", spec.Word(r.Symbol), r.Addend)
 			case isa.RefFunc:
-				return "func[" + word(r.Symbol) + "]"
+				return "func[" + spec.Word(r.Symbol) + "]"
 			}
 			return ""
 		},
@@ -248,9 +248,9 @@ func describeAsmSection(path string, s *isa.AsmSection) disasmProg {
 		if r, ok := refs[pc]; ok && !r.Local {
 			switch r.Kind {
 			case isa.RefCall:
-				in.Text = "call " + word(r.Symbol)
+				in.Text = "call " + spec.Word(r.Symbol)
 			case isa.RefKfunc:
-				in.Text = "call kfunc " + word(r.Symbol)
+				in.Text = "call kfunc " + spec.Word(r.Symbol)
 			}
 		}
 		p.Insns = append(p.Insns, in)
@@ -289,7 +289,7 @@ func (a *app) writeUnit(d asmDoc) {
 		}
 		l := listing{disasmProg: s}
 		if s.Section != "" {
-			l.head = []string{".section " + word(s.Section)}
+			l.head = []string{".section " + spec.Word(s.Section)}
 		}
 		a.writeInsns(l, disasmFlags{opcodes: true, elf: true})
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"bpfvm/isa"
+	"bpfvm/spec"
 	"bpfvm/vm"
 
 	"github.com/spf13/cobra"
@@ -90,7 +91,7 @@ func (a *app) conformance(args []string, f conformanceFlags) error {
 		return inputErr("the program is empty")
 	}
 	if f.debug {
-		if err := isa.Disassemble(a.io.Err, prog, isa.Printer{Slots: true, HelperName: helperName}); err != nil {
+		if err := isa.Disassemble(a.io.Err, prog, isa.Printer{Slots: true, HelperName: spec.HelperName}); err != nil {
 			return err
 		}
 	}

@@ -169,7 +169,7 @@ type listing struct {
 // linkedListing lists a program as the loader made it.
 func linkedListing(o *object, p *spec.ProgramSpec, labels bool) listing {
 	l := listing{disasmProg: disasmProg{Object: display(o.path), Name: p.Name, Section: p.Section}}
-	l.head = []string{fmt.Sprintf(".program %s %s", word(p.Name), word(p.Section))}
+	l.head = []string{fmt.Sprintf(".program %s %s", spec.Word(p.Name), spec.Word(p.Section))}
 	pr := linkedPrinter(p, labels)
 	var shown *spec.Line
 	for pc := range p.Insns.All() {
@@ -182,7 +182,7 @@ func linkedListing(o *object, p *spec.ProgramSpec, labels bool) listing {
 			switch ref.Kind {
 			case spec.RefKfunc:
 				if p.Insns[pc].Op == isa.OpCall { // else the address of one that may be missing
-					in.Text = "call kfunc " + word(ref.Name)
+					in.Text = "call kfunc " + spec.Word(ref.Name)
 				}
 			case spec.RefMap, spec.RefMapValue:
 				l.maps = append(l.maps, ref.Name)
@@ -215,7 +215,7 @@ func functionListing(o *object, name string, labels bool) (listing, bool) {
 			l := linkedListing(o, p, labels)
 			l.maps = nil
 			l.Insns = slices.DeleteFunc(l.Insns, func(in disasmInsn) bool { return in.pc < fn.PC || in.pc >= end })
-			l.head = []string{fmt.Sprintf("; in program %s, section %s", p.Name, p.Section), ".func " + word(name) + " static"}
+			l.head = []string{fmt.Sprintf("; in program %s, section %s", p.Name, p.Section), ".func " + spec.Word(name) + " static"}
 			return l, true
 		}
 	}
@@ -237,33 +237,12 @@ func (o *object) functionNames() []string {
 
 // linkedPrinter knows the names in a linked program.
 func linkedPrinter(p *spec.ProgramSpec, labels bool) *isa.Printer {
-	pr := &isa.Printer{
-		HelperName: helperName,
-		CallTarget: func(pc isa.PC) string {
-			if fn := p.FuncAt(pc); fn != nil && fn.PC == pc {
-				return word(fn.Name)
-			}
-			return ""
-		},
-		Imm64: func(pc isa.PC, kind isa.Pseudo, _ uint64) string {
-			ref := p.RefAt(pc)
-			if ref == nil {
-				return ""
-			}
-			switch ref.Kind {
-			case spec.RefMap:
-				return "map[" + word(ref.Name) + "]"
-			case spec.RefMapValue:
-				return fmt.Sprintf("map[%s][0]+%d", word(ref.Name), ref.Off)
-			}
-			return ""
-		},
-	}
+	pr := p.Printer()
 	if labels {
 		names := labelNames(p.Insns)
 		pr.Label = func(pc isa.PC) string { return names[pc] }
 	}
-	return pr
+	return &pr
 }
 
 // labelNames names the targets of jumps "L12" after their slots.
@@ -277,13 +256,6 @@ func labelNames(p isa.Program) map[isa.PC]string {
 	return names
 }
 
-func helperName(id int32) string {
-	if h := spec.HelperByID(spec.HelperID(id)); h != nil {
-		return h.Name
-	}
-	return ""
-}
-
 // slotBytes is the instruction as objdump prints it: one or two slots.
 func slotBytes(p isa.Program, pc isa.PC) string {
 	n := isa.PC(1)
@@ -291,22 +263,6 @@ func slotBytes(p isa.Program, pc isa.PC) string {
 		n = 2
 	}
 	return fmt.Sprintf("% x", isa.Encode(p[pc:pc+n]))
-}
-
-// word quotes a name that is no single word of the assembler.
-func word(s string) string {
-	ok := s != ""
-	for _, r := range s {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_', r == '.', r == '$', r == '/', r == '-':
-		default:
-			ok = false
-		}
-	}
-	if ok {
-		return s
-	}
-	return fmt.Sprintf("%q", s)
 }
 
 // writeListings prints the directives that the listings need, then the listings.
@@ -374,12 +330,12 @@ func (a *app) writeInsns(l listing, f disasmFlags) {
 
 func funcDirective(name string, elf bool) string {
 	if name, static := strings.CutSuffix(name, " static"); static {
-		return ".func " + word(name) + " static"
+		return ".func " + spec.Word(name) + " static"
 	}
 	if elf {
-		return ".func " + word(name)
+		return ".func " + spec.Word(name)
 	}
-	return ".func " + word(name) + " static"
+	return ".func " + spec.Word(name) + " static"
 }
 
 func sourceComment(l *sourceLine, f disasmFlags) string {

@@ -46,7 +46,7 @@ func objectDirectives(o *object, ls []listing, all bool) []string {
 }
 
 func mapDirective(m *spec.MapSpec) string {
-	d := fmt.Sprintf(".map %s type=%s", word(m.Name), m.Type)
+	d := fmt.Sprintf(".map %s type=%s", spec.Word(m.Name), m.Type)
 	d += fmt.Sprintf(" key=%d value=%d max_entries=%d", m.KeySize, m.ValueSize, m.MaxEntries)
 	if m.Flags != 0 {
 		d += fmt.Sprintf(" flags=%#x", uint32(m.Flags))
@@ -55,7 +55,7 @@ func mapDirective(m *spec.MapSpec) string {
 		d += fmt.Sprintf(" map_extra=%#x", m.Extra)
 	}
 	if m.Inner != nil && m.Inner.Name != "" {
-		d += " inner=" + word(m.Inner.Name)
+		d += " inner=" + spec.Word(m.Inner.Name)
 	}
 	return d
 }
@@ -109,7 +109,7 @@ func dataSymbol(section string, s elf.Symbol, b []byte) []string {
 	if s.Size > 0 && s.Size < uint64(len(b)) {
 		own = b[:s.Size]
 	}
-	out := []string{fmt.Sprintf("%s %s", section, word(s.Name))}
+	out := []string{fmt.Sprintf("%s %s", section, spec.Word(s.Name))}
 	pad := len(b) - len(own)
 	switch {
 	case isZero(own):
@@ -174,14 +174,14 @@ func elfListing(o *object, sec *elf.Section) (listing, bool) {
 		return listing{}, false
 	}
 	l := listing{disasmProg: disasmProg{Object: display(o.path), Name: sec.Name, Section: sec.Name}}
-	l.head = []string{".section " + word(sec.Name)}
+	l.head = []string{".section " + spec.Word(sec.Name)}
 	relocs := map[isa.PC]elf.Reloc{}
 	for _, r := range o.file.Relocs(sec.Index) {
 		relocs[isa.PC(r.Off/isa.SlotSize)] = r
 	}
 	funcs := functionsIn(o.file, sec.Index)
 	pr := &isa.Printer{
-		HelperName: helperName,
+		HelperName: spec.HelperName,
 		CallTarget: func(pc isa.PC) string { return strings.TrimSuffix(funcs[pc], " static") },
 		Imm64: func(pc isa.PC, _ isa.Pseudo, v uint64) string {
 			if r, ok := relocs[pc]; ok {
@@ -233,15 +233,15 @@ func relocText(f *elf.File, r elf.Reloc, value uint64) string {
 		off := value
 		if sym.Type == uint8(delf.STT_SECTION) {
 			if name := functionsIn(f, sec.Index)[isa.PC(off/isa.SlotSize)]; name != "" {
-				return "func[" + word(strings.TrimSuffix(name, " static")) + "]"
+				return "func[" + spec.Word(strings.TrimSuffix(name, " static")) + "]"
 			}
 			return ""
 		}
-		return "func[" + word(sym.Name) + "]"
+		return "func[" + spec.Word(sym.Name) + "]"
 	case sec.Name == "maps" || strings.HasPrefix(sec.Name, "maps/") || sec.Name == ".maps":
-		return "map[" + word(sym.Name) + "]"
+		return "map[" + spec.Word(sym.Name) + "]"
 	}
-	return fmt.Sprintf("map[%s][0]+%d", word(sec.Name), sym.Value+value&0xffffffff)
+	return fmt.Sprintf("map[%s][0]+%d", spec.Word(sec.Name), sym.Value+value&0xffffffff)
 }
 
 // callText names the target of a call into another section: the symbol, or the
@@ -250,13 +250,13 @@ func callText(f *elf.File, ins isa.Instruction, sym *elf.Symbol) string {
 	sec := sectionOf(f, sym)
 	switch {
 	case sec == nil:
-		return "call kfunc " + word(sym.Name)
+		return "call kfunc " + spec.Word(sym.Name)
 	case sym.Type == uint8(delf.STT_SECTION):
 		if name := functionsIn(f, sec.Index)[isa.PC(ins.Imm+1)]; name != "" {
-			return "call " + word(strings.TrimSuffix(name, " static"))
+			return "call " + spec.Word(strings.TrimSuffix(name, " static"))
 		}
 	}
-	return "call " + word(sym.Name)
+	return "call " + spec.Word(sym.Name)
 }
 
 func sectionOf(f *elf.File, s *elf.Symbol) *elf.Section {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"bpfvm/isa"
+	"bpfvm/spec"
 )
 
 // opcodeTopics has one topic for each row of the opcode table.
@@ -113,7 +114,7 @@ func instructionTopic(text string) (topic, bool) {
 		return topic{}, false
 	}
 	t := opTopic(op)
-	pr := &isa.Printer{HelperName: helperName}
+	pr := &isa.Printer{HelperName: spec.HelperName}
 	t.aliases = nil
 	t.Code = []string{pr.Insn(prog, 0)}
 	for i, ins := range prog {

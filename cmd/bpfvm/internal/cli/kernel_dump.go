@@ -27,7 +27,7 @@ func (a *app) kernelDump(k *kernel.Kernel, arg string, f kernelFlags) error {
 		if r.Prog == nil {
 			return kp, nil
 		}
-		pr := isa.Printer{HelperName: helperName}
+		pr := isa.Printer{HelperName: spec.HelperName}
 		for pc := range r.Prog.Xlated.All() {
 			kp.Xlated = append(kp.Xlated, fmt.Sprintf("%3d: %s", pc, pr.Insn(r.Prog.Xlated, pc)))
 		}
