@@ -182,6 +182,10 @@ func (s *Stepper) afterHelper(h *vm.Helper, args [5]uint64, by *origin) {
 			size = 8
 		case spec.ArgInt:
 			size = 4
+		case spec.ArgIterator:
+			size = uint64(h.Proto.ArgSizes[i])
+		case spec.ArgUninitDynptr, spec.ArgDynptr:
+			size = 16 // struct bpf_dynptr
 		}
 		if size > 0 {
 			s.stack.store(s.m, args[i], size, 0, nil)

@@ -85,6 +85,9 @@ func (c *callCensus) object(path string) {
 
 func (c *callCensus) program(p *spec.ProgramSpec) {
 	if c.helpers[p.Type] == nil {
+		for _, n := range runtime.Kfuncs(p.Type) {
+			c.kfuncs[n] = true
+		}
 		c.helpers[p.Type] = map[string]bool{}
 		for _, n := range runtime.Helpers(p.Type) {
 			c.helpers[p.Type][n] = true

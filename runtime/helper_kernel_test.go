@@ -66,8 +66,12 @@ func packetProg(section, head string, steps ...string) string {
 	return b.String()
 }
 
-func TestHelpersLikeKernel(t *testing.T) {
-	for _, tt := range helperCases() {
+func TestHelpersLikeKernel(t *testing.T) { runCases(t, helperCases()) }
+
+// runCases holds programs against the kernel, on every engine.
+func runCases(t *testing.T, cases []helperCase) {
+	t.Helper()
+	for _, tt := range cases {
 		t.Run(tt.name, func(t *testing.T) {
 			cs := assemble(t, tt.src)
 			answer := askKernel(t, jobFor(cs, tt.in...))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
 
 	"bpfvm/elf"
 	"bpfvm/isa"
@@ -32,6 +33,7 @@ type kernelJob struct {
 	Maps    []spec.MapSpec
 	Ops     []mapOp
 	Insns   isa.Program // maps are wide instructions with the map's index as imm
+	Kfuncs  map[isa.PC]string
 	Type    spec.ProgType
 	License string
 	Inputs  [][]byte // packets, or contexts of syscall programs
@@ -249,6 +251,11 @@ func kernelRuns(job *kernelJob, maps []*ebpf.Map, a *kernelAnswer) error {
 			code[pc].Imm = int32(maps[ins.Imm].FD())
 		}
 	}
+	if len(job.Kfuncs) > 0 {
+		if err := linkKfuncs(code, job.Kfuncs); err != nil {
+			return err
+		}
+	}
 	list, err := asm.AppendInstructions(nil, bytes.NewReader(isa.Encode(code)), binary.LittleEndian, "linux")
 	if err != nil {
 		return err
@@ -307,6 +314,26 @@ func kernelRuns(job *kernelJob, maps []*ebpf.Map, a *kernelAnswer) error {
 	return nil
 }
 
+// linkKfuncs gives calls of kernel functions the host's BTF ids.
+func linkKfuncs(code isa.Program, names map[isa.PC]string) error {
+	host, err := btf.LoadKernelSpec()
+	if err != nil {
+		return err
+	}
+	for pc, name := range names {
+		var fn *btf.Func
+		if err := host.TypeByName(name, &fn); err != nil {
+			return err
+		}
+		id, err := host.TypeID(fn)
+		if err != nil {
+			return err
+		}
+		code[pc].Imm = int32(id)
+	}
+	return nil
+}
+
 // assemble makes a collection of assembler text: see package isa.
 func assemble(t testing.TB, src string) *spec.CollectionSpec {
 	t.Helper()
@@ -343,7 +370,12 @@ func jobFor(cs *spec.CollectionSpec, inputs ...[]byte) kernelJob {
 			Contents: m.Contents, Frozen: m.Frozen,
 		})
 	}
+	job.Kfuncs = map[isa.PC]string{}
 	for _, r := range p.Refs {
+		if r.Kind == spec.RefKfunc {
+			job.Kfuncs[r.PC] = r.Name
+			continue
+		}
 		job.Insns[r.PC].Imm = index[r.Name]
 		job.Insns[r.PC+1].Imm = int32(r.Off)
 	}

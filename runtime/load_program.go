@@ -46,13 +46,8 @@ func (l *loader) checkProgram(p *spec.ProgramSpec) error {
 				errs = append(errs, err)
 			}
 		case ins.IsKfuncCall():
-			ref := p.RefAt(pc)
-			if ref == nil || !ref.Weak {
-				name := fmt.Sprintf("with BTF id %d", ins.Imm)
-				if ref != nil {
-					name = ref.Name
-				}
-				errs = append(errs, &UnsupportedError{What: "kfunc", Name: name, Prog: p.Name, PC: pc, Op: ins.Op})
+			if err := l.checkKfunc(p, pc, ins); err != nil {
+				errs = append(errs, err)
 			}
 		case ins.IsWide():
 			if err := l.checkWide(p, pc, ins); err != nil {
@@ -105,12 +100,13 @@ func (l *loader) checkWide(p *spec.ProgramSpec, pc isa.PC, ins isa.Instruction) 
 			return refuse("function at slot %d is outside of the program", target)
 		}
 	case isa.PseudoBTFID:
-		if ref == nil || !ref.Weak {
-			name := "without a name"
-			if ref != nil {
-				name = ref.Name
-			}
-			return &UnsupportedError{What: "ksym", Name: name, Prog: p.Name, PC: pc, Op: ins.Op}
+		switch {
+		case ref == nil:
+			return &UnsupportedError{What: "ksym", Name: "without a name", Prog: p.Name, PC: pc, Op: ins.Op}
+		case ref.Kind == spec.RefKfunc:
+			return l.checkKfunc(p, pc, ins)
+		case !ref.Weak:
+			return &UnsupportedError{What: "ksym", Name: ref.Name, Prog: p.Name, PC: pc, Op: ins.Op}
 		}
 	default:
 		if ref == nil {
@@ -127,7 +123,7 @@ func (l *loader) checkWide(p *spec.ProgramSpec, pc isa.PC, ins isa.Instruction) 
 func (l *loader) loadProgram(s *spec.ProgramSpec) (*Program, error) {
 	p := &Program{rt: l.rt, spec: s, id: uint32(len(l.rt.progs) + 1)}
 	p.code = &vm.Code{
-		Name: s.Name, Insns: slices.Clone(s.Insns), Funcs: s.Funcs, Helpers: map[int32]*vm.Helper{},
+		Name: s.Name, Insns: slices.Clone(s.Insns), Funcs: s.Funcs, Helpers: map[int32]*vm.Helper{}, Kfuncs: map[int32]*vm.Helper{},
 		Ctx: ctxLayout(s), Spec: s,
 	}
 	var errs []error
@@ -137,8 +133,7 @@ func (l *loader) loadProgram(s *spec.ProgramSpec) (*Program, error) {
 		case ins.IsHelperCall():
 			err = p.linkHelper(pc, ins)
 		case ins.IsKfuncCall():
-			p.code.Insns[pc] = isa.Instruction{Op: isa.OpCall, Imm: poisonKfunc}
-			err = p.linkHelper(pc, p.code.Insns[pc])
+			err = p.linkKfunc(pc)
 		case ins.IsWide():
 			err = l.linkWide(p, pc, ins)
 		}
@@ -206,7 +201,11 @@ func (l *loader) linkWide(p *Program, pc isa.PC, ins isa.Instruction) error {
 		p.funcs = append(p.funcs, fn)
 		insns.SetImm64(pc, r.Base)
 		return nil
-	case isa.PseudoBTFID: // a weak kernel variable that does not exist
+	case isa.PseudoBTFID:
+		if ref := p.spec.RefAt(pc); ref.Kind == spec.RefKfunc {
+			return p.linkKfuncAddr(pc, ref.Name)
+		}
+		// A weak kernel variable that does not exist.
 		insns[pc] = ins.WithSrc(0)
 		insns.SetImm64(pc, 0)
 		return nil

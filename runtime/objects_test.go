@@ -14,13 +14,24 @@ import (
 
 	"bpfvm/elf"
 	"bpfvm/interp"
+	"bpfvm/jit"
 	"bpfvm/runtime"
 	"bpfvm/spec"
 	"bpfvm/vm"
 )
 
 // engines are those that every test runs on.
-var engines = []vm.Engine{interp.Step, interp.Fast}
+var engines = allEngines()
+
+// allEngines are the loops of the interpreter and, where machine code runs, the
+// compiler.
+func allEngines() []vm.Engine {
+	list := []vm.Engine{interp.Step, interp.Fast}
+	if jit.Native() {
+		list = append(list, jit.Engine)
+	}
+	return list
+}
 
 // loadObject reads an object of the repository's testdata.
 func loadObject(t testing.TB, name string) *spec.CollectionSpec {

@@ -56,6 +56,7 @@ type Runtime struct {
 	maps   []kmap
 	progs  []*Program
 	tasks  taskTable
+	heap   heap
 	task   Task
 	trace  traceBuf
 	mocks  map[spec.HelperID]MockFunc
