@@ -19,6 +19,10 @@ type StepEngine struct {
 	StrictStack bool
 	// UninitRead, when set, is told of each such read instead.
 	UninitRead func(*Stepper, UninitRead)
+	// Executed, when set, is told of each instruction that did not trap: the code it
+	// is of and the slot that this code goes on with. An exit and a call of another
+	// program have no such slot, and the one after them is given.
+	Executed func(code *vm.Code, from, to isa.PC)
 }
 
 // UninitRead is a read of stack bytes that the function never wrote.
@@ -189,7 +193,15 @@ func (s *Stepper) step() *vm.Trap {
 		return s.place(vm.BudgetTrap(s.m))
 	}
 	s.m.Budget--
+	code, from := s.Code(), s.pc
 	t := s.execute()
+	if t == nil && s.opt.Executed != nil {
+		to := s.pc
+		if s.Code() != code || s.done {
+			to = from + 1
+		}
+		s.opt.Executed(code, from, to)
+	}
 	if t == nil || t == s.placed { // of a callback
 		return t
 	}

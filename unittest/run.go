@@ -31,6 +31,8 @@ type Options struct {
 	// Engine returns the engine of a name. An error that wraps
 	// errors.ErrUnsupported skips the case. Nil means EngineByName.
 	Engine func(name string) (vm.Engine, error)
+	// Loaded, when set, is told of each program that a case loads.
+	Loaded func(*spec.ProgramSpec)
 	// Engines takes the place of the engines that the files name.
 	Engines []string
 	// Match chooses cases by their name; nil: all.
@@ -197,6 +199,11 @@ func (r *running) attempt(ctx context.Context) error {
 	coll, err := rt.LoadWith(r.coll, runtime.LoadOptions{Programs: r.c.Programs})
 	if err != nil {
 		return fmt.Errorf("%s: load: %w", r.c.Object, err)
+	}
+	if r.o.Loaded != nil {
+		for _, p := range coll.Programs() {
+			r.o.Loaded(p.Spec())
+		}
 	}
 	if err := r.fillMaps(rt, coll); err != nil {
 		return err

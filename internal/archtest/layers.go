@@ -55,6 +55,7 @@ var Layers = []Layer{
 		Std: []string{"os"}}, // to open a file by its name; all else is an io.ReaderAt
 	{Package: "verifier", Imports: []string{"isa", "cfg", "spec", "types"}, External: []string{btf}},
 	{Package: "interp", Imports: []string{"isa", "spec", "vm", "vm/layout"}},
+	{Package: "cover", Imports: []string{"isa", "spec", "vm", "interp"}},
 	{Package: "jit/amd64", Imports: []string{"isa", "cfg", "spec", "vm", "vm/layout"},
 		External: []string{"github.com/twitchyliquid64/golang-asm", x86asm, sys}, Unsafe: true, System: true},
 	{Package: "jit", Imports: []string{"isa", "spec", "vm", "jit/amd64"}, Unsafe: true, System: true},

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"bpfvm/cover"
 	"bpfvm/runtime"
 	"bpfvm/scenario"
 
@@ -50,6 +51,7 @@ type runFlags struct {
 	maxSteps, seed   uint64
 	unverified       bool
 	changes, dumpAll bool
+	cover            string
 }
 
 func setupRun(a *app, c *cobra.Command) func([]string) error {
@@ -71,6 +73,7 @@ func setupRun(a *app, c *cobra.Command) func([]string) error {
 	fs.BoolVar(&f.unverified, "unverified", false, "run programs that the verifier rejects or does not know")
 	fs.BoolVar(&f.changes, "changes", false, "show after each event what it changed in the maps")
 	fs.BoolVar(&f.dumpAll, "dump", false, "show all elements of the maps, not only what changed")
+	coverFlag(fs, &f.cover)
 	a.btfFlag(c)
 	a.completeProgram(c)
 	completeEngine(c)
@@ -91,6 +94,8 @@ type runDoc struct {
 	Skipped []refusal               `json:"skipped"`
 	Warning []string                `json:"warnings"`
 	Summary runSummary              `json:"summary"`
+	// Coverage is there with --cover.
+	Coverage *cover.Report `json:"coverage,omitempty"`
 }
 
 type runSummary struct {
@@ -125,6 +130,10 @@ func (a *app) run(arg string, f runFlags) error {
 	engine, err := compileEngine(f.engine)
 	if err != nil {
 		return err
+	}
+	counted := cover.New()
+	if f.cover != "" {
+		engine = counted.Engine()
 	}
 	t := splitTarget(arg)
 	o, err := a.open(t.path)
@@ -177,10 +186,22 @@ func (a *app) run(arg string, f runFlags) error {
 		return err
 	}
 	r.finish()
+	for _, name := range r.accepted {
+		counted.Add(r.coll.Program(name).Spec())
+	}
+	report := counted.Report()
+	if f.cover != "" {
+		r.doc.Coverage = report
+	}
 	if a.jsonWanted() {
 		a.writeJSON(r.doc)
 	} else {
 		r.write()
+	}
+	if f.cover != "" {
+		if err := a.writeCover(f.cover, display(o.path), report); err != nil {
+			return err
+		}
 	}
 	if runErr != nil {
 		return runErr
@@ -202,7 +223,7 @@ func (f *runFlags) check() error {
 	case f.ctx != "" && (f.pcap != "" || len(f.pkts) > 0 || f.events != ""):
 		return usageErr("--ctx runs a program once, without packets and events")
 	}
-	return nil
+	return checkCover(f.cover, []string{f.engine})
 }
 
 // load creates the maps and loads the programs.

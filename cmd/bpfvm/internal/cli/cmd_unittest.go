@@ -9,9 +9,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
+	"bpfvm/cover"
 	"bpfvm/scenario"
 	"bpfvm/unittest"
+	"bpfvm/vm"
 
 	"github.com/spf13/cobra"
 )
@@ -43,6 +46,7 @@ func cmdUnittest() *command {
 			fs.StringVar(&f.match, "case", "", "only cases whose name contains `TEXT`")
 			fs.StringVar(&f.junit, "junit", "", "write a report in JUnit's XML to `FILE`")
 			fs.Uint64Var(&f.maxSteps, "max-steps", unittest.DefaultBudget, "instructions that one run may execute: `N`")
+			coverFlag(fs, &f.cover)
 			a.btfFlag(c)
 			completeEngine(c)
 			return func(args []string) error { return a.unittest(args, f) }
@@ -53,6 +57,7 @@ func cmdUnittest() *command {
 type unittestFlags struct {
 	engines      []string
 	match, junit string
+	cover        string
 	maxSteps     uint64
 }
 
@@ -61,6 +66,8 @@ type unittestDoc struct {
 	docHead
 	Results []*unittest.Result `json:"results"`
 	Summary unittest.Summary   `json:"summary"`
+	// Coverage is there with --cover.
+	Coverage *cover.Report `json:"coverage,omitempty"`
 }
 
 func (a *app) unittest(args []string, f unittestFlags) error {
@@ -72,6 +79,19 @@ func (a *app) unittest(args []string, f unittestFlags) error {
 	for _, e := range f.engines {
 		if _, err := unittest.EngineByName(e); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			return usageErr("--engine: %w", err)
+		}
+	}
+	if err := checkCover(f.cover, f.engines); err != nil {
+		return err
+	}
+	counted := cover.New()
+	if f.cover != "" {
+		o.Loaded = counted.Add
+		o.Engine = func(name string) (vm.Engine, error) {
+			if name == "step" {
+				return counted.Engine(), nil
+			}
+			return unittest.EngineByName(name)
 		}
 	}
 	if f.match != "" {
@@ -116,10 +136,19 @@ func (a *app) unittest(args []string, f unittestFlags) error {
 			return err
 		}
 	}
+	report := counted.Report()
+	if f.cover != "" {
+		doc.Coverage = report
+	}
 	if a.jsonWanted() {
 		a.writeJSON(doc)
 	} else {
 		a.writeTestSummary(doc.Summary)
+	}
+	if f.cover != "" {
+		if err := a.writeCover(f.cover, strings.Join(args, " "), report); err != nil {
+			return err
+		}
 	}
 	if !doc.Summary.OK() {
 		return withCode(exitNegative, errAnswered)
