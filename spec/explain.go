@@ -13,6 +13,7 @@ type PageKind string
 // Kinds of pages, in the order in which Explain tries them.
 const (
 	PageHelper     PageKind = "helper"
+	PageKfunc      PageKind = "kfunc"
 	PageMapType    PageKind = "map"
 	PageProgType   PageKind = "program"
 	PageCtx        PageKind = "context"
@@ -54,6 +55,7 @@ type explainer struct {
 
 var explainers = []explainer{
 	{PageHelper, explainHelper, func() []string { return namesOf(helpers[:], func(h *HelperProto) string { return h.Name }) }},
+	{PageKfunc, explainKfunc, func() []string { return namesOf(kfuncs[:], func(k *Kfunc) string { return k.Name }) }},
 	{PageMapType, explainMapType, func() []string { return namesOf(mapTypes[1:], func(m *MapTypeInfo) string { return m.Name }) }},
 	{PageProgType, explainProgType, func() []string { return namesOf(progTypes[1:], func(p *ProgTypeInfo) string { return p.Name }) }},
 	{PageCtx, explainCtx, func() []string { return namesOf(ctxLayouts[:], func(c *CtxLayout) string { return c.Name }) }},
@@ -72,8 +74,8 @@ func namesOf[T any](table []T, name func(*T) string) []string {
 	return out
 }
 
-// Explain returns the page about a topic: a helper (with or without "bpf_"), a
-// map type, a program type, a context, a section name as it stands in SEC(),
+// Explain returns the page about a topic: a helper or kfunc (with or without
+// "bpf_"), a map type, a program type, a context, a section name as it stands in SEC(),
 // an attach type, a limit (our name or the kernel's symbol), an errno (name or
 // number) or a trace event. Case does not matter. Where a word means several
 // things, "kind:word" chooses one ("program:xdp", "section:xdp"); without it the

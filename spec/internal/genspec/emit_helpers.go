@@ -30,7 +30,7 @@ var helperFlags = map[string]string{
 func emitHelpers(e *emitter) {
 	e.pf("var helperGroups = []helperGroup{\n")
 	id := int64(0)
-	body := &emitter{table: e.table, progs: e.progs}
+	body := &emitter{table: e.table, progs: e.progs, attach: e.attach}
 	for _, s := range e.stanzas {
 		if s.head[0] == "group" {
 			e.keys(s, "of", "doc")
