@@ -1,12 +1,14 @@
 package difftest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
+	"bpfvm/interp"
 	"bpfvm/vm"
 )
 
@@ -16,6 +18,10 @@ type Summary struct {
 	Runs       int `json:"runs"`       // of programs, over all engines
 	Mismatches int `json:"mismatches"` // cases on which an engine differs from the first
 	Skipped    int `json:"skipped"`    // cases that an engine could not be compared on, engine by engine
+	// Checked counts the cases whose runs were held against what our verifier has
+	// proven, States the instructions before which that was done.
+	Checked int    `json:"sound_checked"`
+	States  uint64 `json:"sound_states"`
 }
 
 // Mismatch is a case on which two engines differ.
@@ -23,7 +29,8 @@ type Mismatch struct {
 	Name        string       `json:"name"`
 	Engines     [2]string    `json:"engines"`
 	Differences []Difference `json:"differences"`
-	First       *Step        `json:"first,omitempty"` // the step at which they part
+	Unsound     []Unsound    `json:"unsound,omitempty"` // instead of differences: the engines are "verifier" and "step"
+	First       *Step        `json:"first,omitempty"`   // the step at which they part
 	NotLocated  string       `json:"not_located,omitempty"`
 	Insns       int          `json:"insns"`            // slots of the program
 	Shrunk      int          `json:"shrunk,omitempty"` // slots of what is left of it
@@ -55,6 +62,8 @@ type Campaign struct {
 	Engines []Engine
 	// Shrink makes cases that differ smaller.
 	Shrink bool
+	// Sound holds each case's runs against what our verifier has proven (CheckSound).
+	Sound bool
 
 	Summary    Summary
 	Mismatches []Mismatch
@@ -108,11 +117,67 @@ func reason(err error) string {
 // error is the context's.
 func (c *Campaign) Compare(ctx context.Context, cs *Case) ([]Mismatch, error) {
 	c.Summary.Programs++
+	var w *watcher
+	if c.Sound {
+		w = newWatcher(cs)
+	}
+	found, err := c.engines(ctx, cs, w)
+	if w != nil && err == nil {
+		found = append(found, c.sound(ctx, cs, w)...)
+	}
+	if len(found) > 0 {
+		c.Summary.Mismatches++
+		c.Mismatches = append(c.Mismatches, found...)
+	}
+	return found, cmp.Or(err, ctx.Err())
+}
+
+// sound holds the runs of a case against what our verifier has proven. The step loop
+// has been under observation if it was one of the engines.
+func (c *Campaign) sound(ctx context.Context, cs *Case, s *watcher) []Mismatch {
+	if s.runs == 0 {
+		if _, err := s.engine().Run(ctx, cs); err != nil {
+			return nil // the engines have said why
+		}
+	}
+	if s.Programs == 0 {
+		return nil
+	}
+	c.Summary.Checked++
+	c.Summary.States += s.Checked
+	if len(s.Found) == 0 {
+		return nil
+	}
+	m := Mismatch{Name: cs.Name, Engines: [2]string{"verifier", "step"}, Differences: []Difference{}, Unsound: s.Found, Case: cs}
+	p, err := cs.program()
+	if err == nil {
+		m.Insns = len(p.Insns)
+	}
+	if c.Shrink && err == nil {
+		if small, err := Shrink(ctx, cs, isUnsound(ctx, cs)); err == nil {
+			if p, err := small.program(); err == nil {
+				m.Case, m.Shrunk = small, len(p.Insns)
+			}
+			if s, err := CheckSound(ctx, small); err == nil {
+				m.Unsound = s.Found
+			}
+		}
+	}
+	return []Mismatch{m}
+}
+
+// engines compares the engines. The watcher, if there is one, sees what the step loop
+// does.
+func (c *Campaign) engines(ctx context.Context, cs *Case, w *watcher) ([]Mismatch, error) {
 	var ref, alt *Outcome // alt stands in for the step loop where that is stricter
 	var altEngine Engine
 	var found []Mismatch
 	for i, e := range c.Engines {
-		o, err := e.Run(ctx, cs)
+		run := e
+		if w != nil && w.runs == 0 && e.Name() == interp.Step.Name() {
+			run = w.engine()
+		}
+		o, err := run.Run(ctx, cs)
 		if ctx.Err() != nil {
 			return found, ctx.Err()
 		}
@@ -149,11 +214,7 @@ func (c *Campaign) Compare(ctx context.Context, cs *Case) ([]Mismatch, error) {
 			found = append(found, c.examine(ctx, cs, c.Engines[0], e, d))
 		}
 	}
-	if len(found) > 0 {
-		c.Summary.Mismatches++
-		c.Mismatches = append(c.Mismatches, found...)
-	}
-	return found, ctx.Err()
+	return found, nil
 }
 
 // strictTrap returns the trap of the step loop that keeps two outcomes of ours from
@@ -219,6 +280,12 @@ func (m *Mismatch) Repro() *Repro {
 	r.Note = append(r.Note, fmt.Sprintf("%s / %s", m.Engines[0], m.Engines[1]))
 	for _, d := range m.Differences {
 		r.Note = append(r.Note, d.String())
+	}
+	for _, u := range m.Unsound {
+		r.Note = append(r.Note, "unsound: "+u.String())
+	}
+	if len(m.Unsound) > 0 {
+		r.Engines = []string{"step", "interp"} // diff checks the rest by itself
 	}
 	if m.First != nil {
 		r.Note = append(r.Note, "first differing step "+m.First.String())

@@ -27,6 +27,14 @@
 // budget, and compares registers, frames, maps and packets there; the first number
 // at which they differ names the instruction before it.
 //
+// # Runs and proofs
+//
+// [CheckSound] holds a run on the step loop against what our verifier has proven of
+// the program: before each instruction the registers and stack slots must be within
+// its closed states, which hold in every run ([bpfvm/verifier.Facts] says why the
+// states of its log do not). [Campaign.Sound] does so for every case. What leaves
+// them is a mismatch between the engines "verifier" and "step".
+//
 // # Generated programs
 //
 // [Generate] writes a random program for a seed: arithmetic, jumps, bounded loops,

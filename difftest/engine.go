@@ -41,9 +41,12 @@ func EngineByName(name string) (Engine, error) {
 
 // Machine makes an Engine of one of ours, which runs programs in a small kernel of
 // package runtime.
-func Machine(e vm.Engine) Engine { return machine{e} }
+func Machine(e vm.Engine) Engine { return machine{engine: e} }
 
-type machine struct{ engine vm.Engine }
+type machine struct {
+	engine vm.Engine
+	onRun  func(*scenario.ProgRun) // called after each run; may be nil
+}
 
 // Name returns the engine's name.
 func (m machine) Name() string { return m.engine.Name() }
@@ -61,6 +64,9 @@ func (m machine) Run(ctx context.Context, c *Case) (*Outcome, error) {
 	l.opts.OnRun = func(r *scenario.ProgRun) error {
 		if t := r.Raw.Trap; t != nil && t.Kind == vm.TrapStopped && errors.Is(t, errors.ErrUnsupported) {
 			return t
+		}
+		if m.onRun != nil {
+			m.onRun(r)
 		}
 		run := newRun(r)
 		run.Memory = digests(l.rt.Memory())

@@ -23,6 +23,9 @@ type StepEngine struct {
 	// is of and the slot that this code goes on with. An exit and a call of another
 	// program have no such slot, and the one after them is given.
 	Executed func(code *vm.Code, from, to isa.PC)
+	// Before, when set, is called before each instruction, those of callbacks
+	// included. It may look at the stepper and must not move it.
+	Before func(*Stepper)
 }
 
 // UninitRead is a read of stack bytes that the function never wrote.
@@ -191,6 +194,9 @@ func (s *Stepper) registers() []vm.TrapReg {
 func (s *Stepper) step() *vm.Trap {
 	if s.m.Budget == 0 {
 		return s.place(vm.BudgetTrap(s.m))
+	}
+	if s.opt.Before != nil {
+		s.opt.Before(s)
 	}
 	s.m.Budget--
 	code, from := s.Code(), s.pc

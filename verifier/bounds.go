@@ -32,6 +32,9 @@ func constBounds(v uint64) Bounds {
 	}
 }
 
+// String prints the bounds as the kernel's log prints a scalar.
+func (b Bounds) String() string { return regString(&RegState{Type: Scalar, Bounds: b}, 0) }
+
 // IsConst reports whether the number is known.
 func (b *Bounds) IsConst() bool { return b.VarOff.IsConst() }
 

@@ -18,10 +18,17 @@ import (
 // Here bounds of all registers are computed anew, as a fixpoint over the control
 // flow: the state before a slot is the join over all ways to it, so no value is
 // missing. Pointers count as numbers of which nothing is known. Functions are
-// entered with the join of all their callers' arguments.
+// entered with the join of all their callers' arguments. What is stored in the
+// stack through R10 is followed too (see closed_stack.go).
 
 // closedRegs are the bounds of R0 to R9.
 type closedRegs [isa.R10]Bounds
+
+// closedState is what is known before a slot.
+type closedState struct {
+	regs  closedRegs
+	stack []StackFact // shared between states: a change makes a new one
+}
 
 // widenAfter is the number of joins at one slot after which bounds that still
 // grow are given up, so that loops come to an end.
@@ -29,7 +36,7 @@ const widenAfter = 12
 
 type closer struct {
 	env    *env
-	before []*closedRegs
+	before []*closedState
 	joins  []int
 	work   []int
 	queued []bool
@@ -37,16 +44,18 @@ type closer struct {
 	// it.
 	ret     []*Bounds
 	callers [][]int
+	escapes []bool // by function: it has pointers into its stack besides R10
 }
 
 // closeStates returns the closed state before each slot, nil where none comes.
-func (env *env) closeStates() []*[isa.R10]Bounds {
+func (env *env) closeStates() []*closedState {
 	n := len(env.insns)
 	c := &closer{
-		env: env, before: make([]*closedRegs, n), joins: make([]int, n), queued: make([]bool, n),
+		env: env, before: make([]*closedState, n), joins: make([]int, n), queued: make([]bool, n),
 		ret: make([]*Bounds, len(env.subprogs)), callers: make([][]int, len(env.subprogs)),
+		escapes: env.escapes(),
 	}
-	top := topRegs()
+	top := closedState{regs: topRegs()}
 	c.flow(0, &top)
 	for i := range env.subprogs {
 		if i > 0 && (env.subprogs[i].isCallback || env.subprogs[i].asyncCB || env.subprogs[i].global) {
@@ -59,13 +68,7 @@ func (env *env) closeStates() []*[isa.R10]Bounds {
 		c.queued[pc] = false
 		c.step(pc)
 	}
-	out := make([]*[isa.R10]Bounds, n)
-	for i, r := range c.before {
-		if r != nil {
-			out[i] = (*[isa.R10]Bounds)(r)
-		}
-	}
-	return out
+	return c.before
 }
 
 func topRegs() closedRegs {
@@ -77,28 +80,32 @@ func topRegs() closedRegs {
 }
 
 // flow joins a state into the one before pc.
-func (c *closer) flow(pc int, r *closedRegs) {
+func (c *closer) flow(pc int, now *closedState) {
 	if pc < 0 || pc >= len(c.before) {
 		return
 	}
 	old := c.before[pc]
 	if old == nil {
-		s := *r
+		s := *now
 		c.before[pc] = &s
 		c.enqueue(pc)
 		return
 	}
 	changed := false
-	for i := range old {
-		j := old[i].join(&r[i])
-		if j == old[i] {
+	for i := range old.regs {
+		o := &old.regs[i]
+		j := o.join(&now.regs[i])
+		if j == *o {
 			continue
 		}
 		if c.joins[pc] >= widenAfter {
-			j = widen(&old[i], &j)
+			j = widen(o, &j)
 		}
-		old[i] = j
+		*o = j
 		changed = true
+	}
+	if stack, differs := joinStack(old.stack, now.stack, c.joins[pc] >= widenAfter); differs {
+		old.stack, changed = stack, true
 	}
 	if changed {
 		c.joins[pc]++
@@ -145,14 +152,16 @@ func widen(old, now *Bounds) Bounds {
 
 // step computes what one instruction makes of the state before it.
 func (c *closer) step(pc int) {
-	r := *c.before[pc]
+	s := *c.before[pc]
+	r := &s.regs
 	ins := c.env.insns[pc]
 	next := pc + 1
+	c.stackEffect(pc, ins, &s)
 	switch class := ins.Op.Class(); class {
 	case isa.ClassALU, isa.ClassALU64:
-		closedALU(&r, ins)
+		closedALU(r, ins)
 	case isa.ClassLDX:
-		r[ins.Dst()] = loaded(ins)
+		r[ins.Dst()] = s.filled(ins)
 	case isa.ClassST:
 	case isa.ClassSTX:
 		if ins.Op.Mode() == isa.ModeATOMIC {
@@ -174,13 +183,13 @@ func (c *closer) step(pc int) {
 			}
 			next++
 		} else {
-			clobber(&r)
+			clobber(r)
 		}
 	default:
-		c.jump(pc, ins, &r)
+		c.jump(pc, ins, &s)
 		return
 	}
-	c.flow(next, &r)
+	c.flow(next, &s)
 }
 
 // loaded is what a load of that size can give.
@@ -202,8 +211,8 @@ func clobber(r *closedRegs) {
 	}
 }
 
-func (c *closer) jump(pc int, ins isa.Instruction, r *closedRegs) {
-	env := c.env
+func (c *closer) jump(pc int, ins isa.Instruction, from *closedState) {
+	env, r := c.env, &from.regs
 	switch ins.Op.Code() {
 	case isa.CodeExit:
 		sub := env.subprogAt(pc)
@@ -223,13 +232,13 @@ func (c *closer) jump(pc int, ins isa.Instruction, r *closedRegs) {
 	case isa.CodeCall:
 		if !ins.IsPseudoCall() {
 			clobber(r)
-			c.flow(pc+1, r)
+			c.flow(pc+1, from)
 			return
 		}
 		t, _ := env.insns.CallTarget(isa.PC(pc))
 		sub := env.subprogAt(int(t))
-		callee := topRegs()
-		copy(callee[isa.R1:isa.R6], r[isa.R1:isa.R6])
+		callee := closedState{regs: topRegs()}
+		copy(callee.regs[isa.R1:isa.R6], r[isa.R1:isa.R6])
 		known := false
 		for _, p := range c.callers[sub] {
 			known = known || p == pc
@@ -241,30 +250,30 @@ func (c *closer) jump(pc int, ins isa.Instruction, r *closedRegs) {
 		if ret := c.ret[sub]; ret != nil {
 			clobber(r)
 			r[isa.R0] = *ret
-			c.flow(pc+1, r)
+			c.flow(pc+1, from)
 		}
 		return
 	case isa.CodeJa:
 		t, _ := env.insns.JumpTarget(isa.PC(pc))
-		c.flow(int(t), r)
+		c.flow(int(t), from)
 		return
 	case isa.CodeJcond:
-		c.flow(pc+1, r)
-		c.flow(pc+1+int(ins.Off), r)
+		c.flow(pc+1, from)
+		c.flow(pc+1+int(ins.Off), from)
 		return
 	}
 	low := ins.Op.Class() == isa.ClassJMP32
 	side := func(code isa.Code, to int) {
-		s := *r
+		s := *from
 		a := unboundedBounds()
 		if ins.Dst() < isa.R10 {
-			a = s[ins.Dst()]
+			a = s.regs[ins.Dst()]
 		}
 		b := constBounds(uint64(int64(ins.Imm)))
 		if ins.Op.Source() == isa.SrcX {
 			b = unboundedBounds()
 			if ins.Src() < isa.R10 {
-				b = s[ins.Src()]
+				b = s.regs[ins.Src()]
 			}
 		}
 		if decided := scalarTaken(&a, &b, ins.Op.Code(), low); decided == alwaysTaken && code != ins.Op.Code() ||
@@ -278,12 +287,12 @@ func (c *closer) jump(pc int, ins isa.Instruction, r *closedRegs) {
 			return // no value goes this way
 		}
 		if ins.Op.Source() == isa.SrcX && ins.Src() < isa.R10 {
-			s[ins.Src()] = b
+			s.regs[ins.Src()] = b
 		}
 		if ins.Dst() < isa.R10 && !(ins.Op.Source() == isa.SrcX && ins.Src() == ins.Dst()) {
-			s[ins.Dst()] = a
+			s.regs[ins.Dst()] = a
 		} else if ins.Dst() < isa.R10 {
-			s[ins.Dst()] = r[ins.Dst()] // compared with itself: nothing is learnt
+			s.regs[ins.Dst()] = r[ins.Dst()] // compared with itself: nothing is learnt
 		}
 		c.flow(to, &s)
 	}

@@ -167,7 +167,7 @@ func toyALU(d *uint64, ins isa.Instruction, src uint64, is64 bool) {
 // lies within the closed state, no slot is reached that facts call dead, and
 // branches go the way that facts allow.
 func TestClosedStatesHoldRuns(t *testing.T) {
-	accepted := 0
+	accepted, stackFacts := 0, 0
 	for seed := range uint64(4000) {
 		p := genSpec(seed)
 		r, err := Verify(p, Options{MaxInsns: 20000})
@@ -195,7 +195,13 @@ func TestClosedStatesHoldRuns(t *testing.T) {
 				for i := range f.Regs {
 					if !f.Regs[i].Contains(regs[i]) {
 						t.Fatalf("seed %d, slot %d: r%d = %#x is outside of %s", seed, pc, i, regs[i],
-							regString(&RegState{Type: Scalar, Bounds: f.Regs[i]}, 0))
+							f.Regs[i])
+					}
+				}
+				for _, sf := range f.Stack {
+					stackFacts++
+					if v := m.load(uint64(toyStack+sf.Off), 8); !sf.Contains(v) {
+						t.Fatalf("seed %d, slot %d: fp%+d = %#x is outside of %s", seed, pc, sf.Off, v, sf.Bounds)
 					}
 				}
 				if a := f.Access; a != nil && a.Kind == PtrToStack {
@@ -213,5 +219,8 @@ func TestClosedStatesHoldRuns(t *testing.T) {
 	}
 	if accepted < 200 {
 		t.Errorf("only %d programs were accepted", accepted)
+	}
+	if stackFacts < 1000 {
+		t.Errorf("only %d facts about stack slots", stackFacts)
 	}
 }

@@ -17,7 +17,7 @@ import (
 //     explored states say about the pointer of an access holds for all.
 //   - Branch: a branch that was decided made its operands precise, so it is
 //     decided the same way on pruned paths.
-//   - Regs: values of registers come from closed states: an analysis of their own
+//   - Regs and Stack: values come from closed states: an analysis of their own
 //     that joins all paths and loses no value (see closed.go).
 type Facts struct {
 	Slots []SlotFacts // by slot; the second slots of wide instructions are empty
@@ -33,6 +33,15 @@ type SlotFacts struct {
 	Branch BranchFact
 	// Regs are the bounds of R0 to R9 before the instruction; nil if not reached.
 	Regs *[isa.R10]Bounds
+	// Stack are the bounds of stack slots of the running function before the
+	// instruction, as far as something is known of them, in order of offset.
+	Stack []StackFact
+}
+
+// StackFact tells what the 8 bytes at an offset from R10 hold, read as one number.
+type StackFact struct {
+	Off int // negative, a multiple of 8
+	Bounds
 }
 
 // BranchFact tells whether a conditional jump can go both ways.
@@ -118,7 +127,9 @@ func (env *env) facts() *Facts {
 		case aux.fell && !aux.taken:
 			s.Branch = NeverTaken
 		}
-		s.Regs = closed[pc]
+		if c := closed[pc]; c != nil {
+			s.Regs, s.Stack = (*[isa.R10]Bounds)(&c.regs), c.stack
+		}
 	}
 	return f
 }

@@ -24,10 +24,11 @@ func cmdDiff() *command {
 			"the context, maps, output, traps and numbers of instructions with those of the first engine. " +
 			"Without inputs, packet programs get a few packets of common protocols and the others one event. " +
 			"Where two engines differ, both are stopped after the same number of instructions to find the " +
-			"first differing step.\n\n" +
+			"first differing step. Of programs that our verifier accepts, the registers and stack slots before " +
+			"each instruction must also lie within what it has proven; \"unsound\" names the slot where they do not.\n\n" +
 			"--gen N compares N random programs instead, the same for the same --seed; with --minutes alone " +
-			"as many as there is time for. --shrink leaves out of a program all that the difference does not " +
-			"need, and saves SEED-N.txtar, which \"bpfvm diff\" repeats.\n\n" +
+			"as many as there is time for. One that differs is saved as SEED-N.txtar, which \"bpfvm diff\" repeats; " +
+			"--shrink leaves out of it all that the difference does not need.\n\n" +
 			"--verdicts compares our verifier with the kernel's, without running anything. What our verifier " +
 			"does not model, and what the kernel could not be asked about, is counted apart.\n\n" +
 			"The kernel runs packet programs and raw tracepoints only, tells 32 bits of R0, and needs " +
@@ -125,6 +126,8 @@ type differ struct {
 	ctx context.Context
 	c   difftest.Campaign
 	doc diffDoc
+	// keep saves the cases that differ: those that nobody has otherwise, and small ones.
+	keep bool
 }
 
 func (a *app) diff(args []string, f diffFlags) error {
@@ -140,7 +143,7 @@ func (a *app) diff(args []string, f diffFlags) error {
 	if f.verdicts {
 		return a.verdicts(ctx, args, f)
 	}
-	d := &differ{a: a, f: f, ctx: ctx, doc: diffDoc{
+	d := &differ{a: a, f: f, ctx: ctx, keep: f.shrink || len(args) == 0, doc: diffDoc{
 		docHead: head("diff"), Engines: []string{}, Mismatches: []difftest.Mismatch{}, Masked: []difftest.Masked{},
 		Refused: []refusal{}, Seed: f.seed,
 	}}
@@ -214,7 +217,7 @@ func (d *differ) openEngines() (closeAll func(), err error) {
 	if len(d.c.Engines)-missing < 2 {
 		return closeAll, withCode(exitPrivilege, fmt.Errorf("--engines=%s: nothing is left to compare: the kernel cannot be asked", d.f.engines))
 	}
-	d.c.Shrink = d.f.shrink
+	d.c.Shrink, d.c.Sound = d.f.shrink, true
 	return closeAll, nil
 }
 
@@ -223,7 +226,7 @@ func (d *differ) compare(c *difftest.Case) error {
 	found, err := d.c.Compare(d.ctx, c)
 	for i := range found {
 		m := &found[i]
-		if d.f.shrink {
+		if d.keep {
 			if err := d.save(m); err != nil {
 				return err
 			}
@@ -264,12 +267,17 @@ func (d *differ) tell(m *difftest.Mismatch) {
 	for _, x := range m.Differences {
 		fmt.Fprintf(d.a.out, "  %s\n", x.String())
 	}
-	if m.First != nil {
+	for _, u := range m.Unsound {
+		fmt.Fprintf(d.a.out, "  unsound: %s\n", u.String())
+	}
+	switch {
+	case len(m.Unsound) > 0:
+	case m.First != nil:
 		fmt.Fprintf(d.a.out, "  first differing step %s\n", m.First)
 		for _, x := range m.First.State {
 			fmt.Fprintf(d.a.out, "    %s\n", x)
 		}
-	} else {
+	default:
 		fmt.Fprintf(d.a.out, "  step not found: %s\n", m.NotLocated)
 	}
 	if m.Shrunk > 0 {
@@ -407,6 +415,8 @@ func (d *differ) finish() error {
 		}
 		fmt.Fprintf(d.a.out, "engines %s  programs %d  runs %d  mismatches %d  skipped %d\n",
 			strings.Join(d.doc.Engines, ","), s.Programs, s.Runs, s.Mismatches, s.Skipped)
+		fmt.Fprintf(d.a.out, "within what the verifier has proven: %d of %s, %s\n",
+			s.Checked, plural(s.Programs, "program"), plural(int(s.States), "state"))
 	}
 	switch {
 	case s.Mismatches > 0:
