@@ -27,8 +27,7 @@
 //
 // # What there is
 //
-// Map types: array, hash, LRU hash, per-CPU array, per-CPU hash, per-CPU LRU hash,
-// LPM trie, prog array, perf event array, ring buffer ([MapTypes]). Program types: kprobe (and uprobe), tracepoint, raw
+// Map types: [MapTypes] lists them. Program types: kprobe (and uprobe), tracepoint, raw
 // tracepoint, perf event, XDP, socket filter, tc, syscall. Helpers: [Helpers] lists
 // them. Everything else is refused with an [UnsupportedError].
 //

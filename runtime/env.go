@@ -85,7 +85,7 @@ func Helpers(t spec.ProgType) []string {
 }
 
 // MapTypes returns the map types that there are, by number.
-func MapTypes() []spec.MapType { return slices.Sorted(maps.Keys(mapTypes)) }
+func MapTypes() []spec.MapType { return slices.Sorted(maps.Keys(mapKinds)) }
 
 // ProgTypes returns the program types that there are, by number.
 func ProgTypes() []spec.ProgType { return slices.Sorted(maps.Keys(progTypes)) }

@@ -38,10 +38,10 @@ func mapLookupElem(e *Env, handle, keyAddr, _, _, _ uint64) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	addr, errno := m.lookupElem(e.cpu, key)
-	if errno != 0 { // check_map_func_compatibility refuses such programs
-		return 0, fmt.Errorf("map %q of type %s has no values to look up", m.Name(), m.Spec().Type)
+	if err := m.base().progMay(mayLookup); err != nil {
+		return 0, err
 	}
+	addr, _ := m.lookupElem(e.cpu, key)
 	return addr, nil
 }
 
@@ -51,7 +51,7 @@ func mapUpdateElem(e *Env, handle, keyAddr, valueAddr, flags, _ uint64) (uint64,
 	if err != nil {
 		return 0, err
 	}
-	if err := progMayWrite(m); err != nil {
+	if err := m.base().progMay(mayUpdate); err != nil {
 		return 0, err
 	}
 	value, err := e.read(valueAddr, uint64(m.Spec().ValueSize))
@@ -69,24 +69,10 @@ func mapDeleteElem(e *Env, handle, keyAddr, _, _, _ uint64) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := progMayWrite(m); err != nil {
+	if err := m.base().progMay(mayDelete); err != nil {
 		return 0, err
 	}
 	return m.deleteElem(key).Ret(), nil
-}
-
-// progMayWrite refuses changes to maps that are read-only for programs, and those
-// that only user space fills (verifier.c, record_func_map and
-// check_map_func_compatibility).
-func progMayWrite(m kmap) error {
-	s := m.Spec()
-	switch {
-	case s.Flags&spec.MapRdOnlyProg != 0:
-		return fmt.Errorf("write into map forbidden: %q is read-only for programs", m.Name())
-	case s.Type == spec.MapProgArray || s.Type == spec.MapPerfEventArray || s.Type == spec.MapRingBuf:
-		return fmt.Errorf("map %q of type %s has no elements that programs change", m.Name(), s.Type)
-	}
-	return nil
 }
 
 // mapLookupPerCPUElem is bpf_map_lookup_percpu_elem: the value of another CPU.

@@ -28,7 +28,7 @@ func tailCall(e *Env, _, handle, index, _, _ uint64) (uint64, error) {
 	if i >= array.spec.MaxEntries || e.m.TailCalls >= vm.MaxTailCalls {
 		return 0, nil
 	}
-	target := array.progs[i]
+	target := array.progs.get(i)
 	if target == nil {
 		return 0, nil
 	}

@@ -19,7 +19,7 @@ import (
 // owner's value then. Freed slots are reused last in, first out.
 type htab struct {
 	b       *mapBase
-	valCPUs int // values of one element: 1, or the number of CPUs
+	valCPUs int // values of one element: 1, the number of CPUs, or 0
 
 	heads []int32 // first slot of each bucket or -1; made at the first insertion
 	mask  uint32
@@ -52,7 +52,8 @@ const (
 const hashFlags = spec.MapNoPrealloc | spec.MapNoCommonLRU | spec.MapNUMANode | accessFlags | spec.MapZeroSeed
 
 // checkHash is htab_map_alloc_check and the limit of htab_map_alloc.
-func checkHash(s *spec.MapSpec, percpu bool) spec.Errno {
+func checkHash(s *spec.MapSpec, _ int) spec.Errno {
+	percpu := s.Type.PerCPU()
 	lru := s.Type == spec.MapLRUHash || s.Type == spec.MapLRUPerCPUHash
 	lists := s.Flags&spec.MapNoCommonLRU != 0 // a list for each CPU
 	switch {
@@ -74,11 +75,10 @@ func checkHash(s *spec.MapSpec, percpu bool) spec.Errno {
 	return 0
 }
 
-func newHtab(b *mapBase, percpu bool) *htab {
-	t := &htab{b: b, valCPUs: 1}
-	if percpu {
-		t.valCPUs = len(b.rt.cpus)
-	}
+// newHtab makes a table whose elements have so many values: 1, one for each CPU, or
+// none.
+func newHtab(b *mapBase, values int) *htab {
+	t := &htab{b: b, valCPUs: values}
 	t.mask = min(uint32(1)<<bits.Len32(b.spec.MaxEntries-1), maxBuckets) - 1
 	return t
 }

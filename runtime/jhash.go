@@ -17,8 +17,11 @@ const jhashInit = 0xdeadbeef
 //
 // The kernel hashes keys of whole words with jhash2 and others with jhash; on a
 // little-endian machine both give the same number.
-func jhash(key []byte) uint32 {
-	a := uint32(jhashInit) + uint32(len(key))
+func jhash(key []byte) uint32 { return jhashSeed(key, 0) }
+
+// jhashSeed is jhash with another seed.
+func jhashSeed(key []byte, seed uint32) uint32 {
+	a := uint32(jhashInit) + uint32(len(key)) + seed
 	b, c := a, a
 	for len(key) > 12 {
 		a += binary.LittleEndian.Uint32(key)
@@ -36,6 +39,15 @@ func jhash(key []byte) uint32 {
 	b += binary.LittleEndian.Uint32(last[4:])
 	c += binary.LittleEndian.Uint32(last[8:])
 	return jhashFinal(a, b, c)
+}
+
+// jhashWords hashes 64-bit numbers, low half first.
+func jhashWords(words []uint64) uint32 {
+	b := make([]byte, 0, 8*len(words))
+	for _, w := range words {
+		b = binary.LittleEndian.AppendUint64(b, w)
+	}
+	return jhash(b)
 }
 
 func jhashMix(a, b, c uint32) (uint32, uint32, uint32) {

@@ -31,20 +31,25 @@ import (
 // them, load and run a program, read the maps back.
 type kernelJob struct {
 	Maps    []spec.MapSpec
+	Objects []spec.MapSpec // maps that maps of maps can hold: see mapOp.Object
 	Ops     []mapOp
 	Insns   isa.Program // maps are wide instructions with the map's index as imm
 	Kfuncs  map[isa.PC]string
 	Type    spec.ProgType
 	License string
 	Inputs  [][]byte // packets, or contexts of syscall programs
+	NoElems bool     // do not read the maps' elements
 	Read    bool     // read the records of ring buffers and perf event arrays
 }
 
 // mapOp is one operation of user space on a map.
 type mapOp struct {
-	Op         string // lookup, update, delete, next
+	Op         string // lookup, update, delete, next, take (lookup and delete)
 	Key, Value []byte
 	Flags      uint64
+	// Object says that the value is one of the job's objects, counted from 1, or a bad
+	// one.
+	Object int
 }
 
 // opResult is what came of it.
@@ -137,18 +142,25 @@ func kernelChild() error {
 		return err
 	}
 	a := kernelAnswer{CPUs: ebpf.MustPossibleCPU()}
-	var maps []*ebpf.Map
+	var maps, objects []*ebpf.Map
+	for i := range job.Objects {
+		m, err := ebpf.NewMap(kernelSpec(&job.Objects[i]))
+		if err != nil {
+			return err
+		}
+		objects = append(objects, m)
+	}
 	for _, s := range job.Maps {
-		m, err := ebpf.NewMap(&ebpf.MapSpec{
-			Type: ebpf.MapType(s.Type), KeySize: s.KeySize, ValueSize: s.ValueSize,
-			MaxEntries: s.MaxEntries, Flags: uint32(s.Flags),
-		})
+		m, err := ebpf.NewMap(kernelSpec(&s))
 		if errors.Is(err, syscall.EPERM) {
 			return err
 		}
 		a.MapErrs = append(a.MapErrs, errnoOf(err))
 		maps = append(maps, m)
 		for _, kv := range s.Contents {
+			if kv.Map != "" {
+				continue
+			}
 			if err := m.Put(kv.Key, kv.Value); err != nil {
 				return err
 			}
@@ -159,8 +171,19 @@ func kernelChild() error {
 			}
 		}
 	}
+	for i, s := range job.Maps {
+		for _, kv := range s.Contents {
+			inner := slices.IndexFunc(job.Maps, func(m spec.MapSpec) bool { return m.Name == kv.Map })
+			if kv.Map == "" || inner < 0 {
+				continue
+			}
+			if err := maps[i].Put(kv.Key, uint32(maps[inner].FD())); err != nil {
+				return err
+			}
+		}
+	}
 	for _, op := range job.Ops {
-		a.Ops = append(a.Ops, kernelOp(maps[0], job.Maps[0], op, a.CPUs))
+		a.Ops = append(a.Ops, kernelObjectOp(maps[0], job.Maps[0], op, a.CPUs, objects))
 	}
 	if len(job.Insns) > 0 {
 		if err := kernelRuns(&job, maps, &a); err != nil {
@@ -168,6 +191,9 @@ func kernelChild() error {
 		}
 	}
 	for i, m := range maps {
+		if job.NoElems {
+			break
+		}
 		a.Elems = append(a.Elems, kernelElems(m, job.Maps[i], a.CPUs))
 	}
 	return gob.NewEncoder(os.Stdout).Encode(a)
@@ -186,16 +212,65 @@ func kernelElems(m *ebpf.Map, s spec.MapSpec, cpus int) map[string][]byte {
 	return elems
 }
 
+// kernelSpec is the map as cilium/ebpf creates it.
+func kernelSpec(s *spec.MapSpec) *ebpf.MapSpec {
+	ms := &ebpf.MapSpec{
+		Type: ebpf.MapType(s.Type), KeySize: s.KeySize, ValueSize: s.ValueSize,
+		MaxEntries: s.MaxEntries, Flags: uint32(s.Flags), MapExtra: s.Extra,
+	}
+	if s.Inner != nil {
+		ms.InnerMap = kernelSpec(s.Inner)
+	}
+	return ms
+}
+
+// kernelObjectOp is kernelOp for maps whose values are file descriptors on the way in
+// and ids on the way out: both become numbers of objects.
+func kernelObjectOp(m *ebpf.Map, s spec.MapSpec, op mapOp, cpus int, objects []*ebpf.Map) opResult {
+	if len(objects) == 0 {
+		return kernelOp(m, s, op, cpus)
+	}
+	fd := uint32(1<<31 - 1)
+	if op.Object > 0 && op.Object <= len(objects) {
+		fd = uint32(objects[op.Object-1].FD())
+	}
+	op.Value = binary.LittleEndian.AppendUint32(nil, fd)
+	res := kernelOp(m, s, op, cpus)
+	if res.Errno != 0 || op.Op != "lookup" {
+		return res
+	}
+	for i, o := range objects {
+		info, err := o.Info()
+		if err != nil {
+			return result(nil, err)
+		}
+		if id, ok := info.ID(); ok && uint32(id) == binary.LittleEndian.Uint32(res.Out) {
+			return opResult{Out: binary.LittleEndian.AppendUint32(nil, uint32(i+1))}
+		}
+	}
+	return opResult{Out: []byte("unknown object")}
+}
+
 func kernelOp(m *ebpf.Map, s spec.MapSpec, op mapOp, cpus int) opResult {
+	var key any // nil for maps without keys
+	if op.Key != nil {
+		key = op.Key
+	}
 	switch op.Op {
-	case "lookup":
+	case "lookup", "take":
+		lookup, flags := m.LookupWithFlags, ebpf.MapLookupFlags(op.Flags)
+		if op.Op == "take" {
+			lookup = m.LookupAndDeleteWithFlags
+		}
 		if !s.Type.PerCPU() {
 			out := make([]byte, s.ValueSize)
-			err := m.LookupWithFlags(op.Key, out, ebpf.MapLookupFlags(op.Flags))
-			return result(out, err)
+			if s.Type == spec.MapBloomFilter {
+				copy(out, op.Value)
+			}
+			return result(out, lookup(key, out, flags))
 		}
 		vals := make([][]byte, cpus)
-		err := m.LookupWithFlags(op.Key, &vals, ebpf.MapLookupFlags(op.Flags))
+		err := lookup(key, &vals, flags)
 		var all []byte
 		for _, v := range vals {
 			all = append(all, v...)
@@ -204,22 +279,18 @@ func kernelOp(m *ebpf.Map, s spec.MapSpec, op mapOp, cpus int) opResult {
 		return result(all, err)
 	case "update":
 		if !s.Type.PerCPU() {
-			return result(nil, m.Update(op.Key, op.Value, ebpf.MapUpdateFlags(op.Flags)))
+			return result(nil, m.Update(key, op.Value, ebpf.MapUpdateFlags(op.Flags)))
 		}
 		stride := (int(s.ValueSize) + 7) &^ 7
 		vals := make([][]byte, cpus)
 		for i := range vals {
 			vals[i] = op.Value[i*stride:][:s.ValueSize]
 		}
-		return result(nil, m.Update(op.Key, vals, ebpf.MapUpdateFlags(op.Flags)))
+		return result(nil, m.Update(key, vals, ebpf.MapUpdateFlags(op.Flags)))
 	case "delete":
-		return result(nil, m.Delete(op.Key))
+		return result(nil, m.Delete(key))
 	default:
 		out := make([]byte, s.KeySize)
-		var key any
-		if op.Key != nil {
-			key = op.Key
-		}
 		return result(out, m.NextKey(key, out))
 	}
 }
@@ -366,8 +437,8 @@ func jobFor(cs *spec.CollectionSpec, inputs ...[]byte) kernelJob {
 	for i, m := range cs.Maps {
 		index[m.Name] = int32(i)
 		job.Maps = append(job.Maps, spec.MapSpec{
-			Type: m.Type, KeySize: m.KeySize, ValueSize: m.ValueSize, MaxEntries: m.MaxEntries, Flags: m.Flags,
-			Contents: m.Contents, Frozen: m.Frozen,
+			Name: m.Name, Type: m.Type, KeySize: m.KeySize, ValueSize: m.ValueSize, MaxEntries: m.MaxEntries, Flags: m.Flags,
+			Extra: m.Extra, Inner: m.Inner, Contents: m.Contents, Frozen: m.Frozen,
 		})
 	}
 	job.Kfuncs = map[isa.PC]string{}

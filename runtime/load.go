@@ -156,7 +156,7 @@ func (l *loader) run() (*Collection, error) {
 		}
 	}
 	if errs == nil {
-		errs = l.fillMaps()
+		errs = l.fillObjects()
 	}
 	if errs != nil {
 		return nil, joinErrors(errs)
@@ -204,7 +204,7 @@ func (l *loader) createMaps(progs []*spec.ProgramSpec) map[string]error {
 			continue
 		}
 		for _, ref := range p.Refs {
-			used[ref.Name] = true
+			l.use(ref.Name, used)
 		}
 	}
 	errs := map[string]error{}
@@ -227,6 +227,21 @@ func (l *loader) createMaps(progs []*spec.ProgramSpec) map[string]error {
 		}
 	}
 	return errs
+}
+
+// use notes that a map is needed, and the maps that it holds.
+func (l *loader) use(name string, used map[string]bool) {
+	if used[name] {
+		return
+	}
+	used[name] = true
+	if m := l.cs.Map(name); m != nil {
+		for _, kv := range m.Contents {
+			if kv.Map != "" {
+				l.use(kv.Map, used)
+			}
+		}
+	}
 }
 
 // adjust does what libbpf does before BPF_MAP_CREATE (tools/lib/bpf/libbpf.c,
@@ -264,9 +279,7 @@ func (l *loader) fillValues(m kmap) error {
 	b := m.base()
 	for i, kv := range m.Spec().Contents {
 		switch {
-		case kv.Map != "":
-			return &UnsupportedError{What: "initial element", Name: "map in map", Map: m.Name()}
-		case kv.Program != "":
+		case kv.Map != "" || kv.Program != "":
 			continue
 		case len(kv.Key) != int(b.spec.KeySize):
 			return fmt.Errorf("map %q: initial element %d: key of %d bytes, want %d: %w",
@@ -283,35 +296,4 @@ func (l *loader) fillValues(m kmap) error {
 	}
 	b.frozen = b.spec.Frozen
 	return nil
-}
-
-// fillMaps stores the programs that prog arrays start with.
-func (l *loader) fillMaps() (errs []error) {
-	for _, m := range l.c.maps {
-		array, ok := m.(*ProgArray)
-		if !ok {
-			continue
-		}
-		for i, kv := range array.spec.Contents {
-			if kv.Program == "" {
-				continue
-			}
-			p := l.c.Program(kv.Program)
-			if p == nil {
-				if l.opts.SkipBroken && l.c.Skipped[kv.Program] != nil {
-					continue // the place stays empty
-				}
-				errs = append(errs, fmt.Errorf("map %q: initial element %d: no program is called %q", m.Name(), i, kv.Program))
-				continue
-			}
-			if len(kv.Key) != 4 {
-				errs = append(errs, fmt.Errorf("map %q: initial element %d: key of %d bytes, want 4: %w", m.Name(), i, len(kv.Key), spec.EINVAL))
-				continue
-			}
-			if err := array.set(indexOf(kv.Key), p); err != nil {
-				errs = append(errs, err)
-			}
-		}
-	}
-	return errs
 }

@@ -203,7 +203,7 @@ func TestHelperTraps(t *testing.T) {
 		{"\tr1 = r10\n\tr2 = r10\n\tr2 += -4\n\tcall bpf_map_lookup_elem", "map"},
 		{"\tr1 = map[m]\n\tr2 = 0\n\tcall bpf_map_lookup_elem", "NULL"},
 		{"\tr1 = map[m]\n\tr2 = r10\n\tr2 += -2\n\tcall bpf_map_lookup_elem", "above the frame pointer"},
-		{"\tr1 = map[rb]\n\tr2 = r10\n\tr2 += -4\n\tcall bpf_map_lookup_elem", "ringbuf has no values to look up"},
+		{"\tr1 = map[rb]\n\tr2 = r10\n\tr2 += -4\n\tcall bpf_map_lookup_elem", "cannot pass map \"rb\" of type ringbuf"},
 		{"\tr1 = map[m]\n\tr2 = 8\n\tr3 = 0\n\tcall bpf_ringbuf_reserve", "map \"m\" is no ring buffer"},
 		{"\tr1 = map[rb]\n\tr2 = 8\n\tr3 = 0\n\tcall bpf_ringbuf_reserve\n\tr7 = r0\n\tr1 = r0\n\tr2 = 0\n\tcall bpf_ringbuf_submit\n\tr1 = r7\n\tr2 = 0\n\tcall bpf_ringbuf_submit", "reserved ring buffer record"},
 		{"\tr1 = map[rb]\n\tr2 = 8\n\tr3 = 0\n\tcall bpf_ringbuf_reserve\n\tr7 = r0\n\tr1 = r0\n\tr2 = 0\n\tcall bpf_ringbuf_submit\n\t*(u8 *)(r7 +0) = 1", "ringbuf_mem(rb)"},

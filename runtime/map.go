@@ -18,8 +18,14 @@ type Map interface {
 	Name() string
 	// Spec is what the map was made from.
 	Spec() *spec.MapSpec
+	// ID is the map's number, counted from 1 in the order of creation: what maps
+	// of maps hold.
+	ID() uint32
 	// Addr is the handle that programs hold: what an LDDW of the map loads.
 	Addr() uint64
+
+	// Keys of queues, stacks and bloom filters are nil: Update pushes a value, Lookup
+	// peeks at the next one, LookupAndDelete pops it.
 
 	// Lookup returns the value of a key. Values of a per-CPU map are those of all
 	// CPUs one after the other, each padded to 8 bytes.
@@ -30,6 +36,9 @@ type Map interface {
 	Update(key, value []byte, flags uint64) error
 	// Delete removes a key.
 	Delete(key []byte) error
+	// LookupAndDelete returns a value and removes it. Only hash maps, queues and
+	// stacks can do that.
+	LookupAndDelete(key []byte, flags uint64) ([]byte, error)
 	// NextKey returns the key after the given one in the map's own order, the
 	// first when the key is nil or not there, and ENOENT after the last.
 	NextKey(key []byte) ([]byte, error)
@@ -51,66 +60,46 @@ func All(m Map) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// kmap is a map as helpers see it: everything is checked, no locks are taken,
-// and the value of a lookup is an address.
+// kmap is a map as the kernel's struct bpf_map_ops has it. Everything that is
+// passed has the right size, and the runtime's lock is held.
 type kmap interface {
 	Map
 	base() *mapBase
+
+	// What helpers call; the value of a lookup is an address, 0 for none. An
+	// errno of lookupElem means that programs cannot look into such maps at all.
 	lookupElem(cpu int, key []byte) (addr uint64, e spec.Errno)
 	updateElem(cpu int, key, value []byte, flags uint64) spec.Errno
 	deleteElem(key []byte) spec.Errno
+
+	// What bpf(2) calls. mapBase has sysLookup and sysUpdate for maps that treat
+	// user space as they treat programs.
+	sysLookup(key []byte) ([]byte, spec.Errno)
+	sysUpdate(key, value []byte, flags uint64) error
+	nextKey(key []byte) ([]byte, spec.Errno)
 }
 
 // mapBase is what all maps share.
 type mapBase struct {
 	rt     *Runtime
 	spec   *spec.MapSpec
+	id     uint32
 	handle *vm.Region
 	self   kmap
 	frozen bool
+	access access // what programs may do
 }
 
 func (b *mapBase) base() *mapBase      { return b }
 func (b *mapBase) Name() string        { return b.spec.Name }
 func (b *mapBase) Spec() *spec.MapSpec { return b.spec }
+func (b *mapBase) ID() uint32          { return b.id }
 func (b *mapBase) Addr() uint64        { return b.handle.Base }
 func (b *mapBase) lock() *sync.Mutex   { b.rt.mu.Lock(); return &b.rt.mu }
 
 // checkUpdateFlags judges the flags of an update as far as all maps agree.
 func checkUpdateFlags(flags uint64) spec.Errno {
 	if flags&^spec.UpdateLock > spec.UpdateExist {
-		return spec.EINVAL
-	}
-	return 0
-}
-
-// The user side of bpf(2) (kernel/bpf/syscall.c, map_lookup_elem and so on): a
-// lock, the map's access flags, and the sizes of what is passed. Wrong sizes have
-// no number in the kernel, which reads as much as it needs; here they are EINVAL.
-
-func (b *mapBase) userRead(key []byte) spec.Errno {
-	if b.spec.Flags&spec.MapWrOnly != 0 {
-		return spec.EPERM
-	}
-	if len(key) != int(b.spec.KeySize) {
-		return spec.EINVAL
-	}
-	return 0
-}
-
-// userNext is userRead for NextKey, where nil asks for the first key.
-func (b *mapBase) userNext(key []byte) spec.Errno {
-	if key == nil {
-		key = make([]byte, b.spec.KeySize)
-	}
-	return b.userRead(key)
-}
-
-func (b *mapBase) userWrite(key []byte) spec.Errno {
-	if b.spec.Flags&spec.MapRdOnly != 0 || b.frozen {
-		return spec.EPERM
-	}
-	if len(key) != int(b.spec.KeySize) {
 		return spec.EINVAL
 	}
 	return 0
@@ -145,7 +134,7 @@ const accessFlags = spec.MapRdOnly | spec.MapWrOnly | spec.MapRdOnlyProg | spec.
 func checkMapAttr(s *spec.MapSpec) spec.Errno {
 	const rw, rwProg = spec.MapRdOnly | spec.MapWrOnly, spec.MapRdOnlyProg | spec.MapWrOnlyProg
 	switch {
-	case s.Extra != 0: // of bloom filters and arenas only
+	case s.Extra != 0 && s.Type != spec.MapBloomFilter && s.Type != spec.MapArena:
 		return spec.EINVAL
 	case s.Flags&rw == rw:
 		return spec.EINVAL
@@ -159,16 +148,16 @@ func checkMapAttr(s *spec.MapSpec) spec.Errno {
 
 // newMap creates a map: the kernel's checks, its handle and its storage.
 func (rt *Runtime) newMap(s *spec.MapSpec) (kmap, error) {
-	mk, ok := mapTypes[s.Type]
+	kind, ok := mapKinds[s.Type]
 	if !ok {
 		return nil, &UnsupportedError{What: "map type", Name: s.Type.String(), Map: s.Name}
 	}
 	fail := func(e error) error { return fmt.Errorf("map %q: create: %w", s.Name, e) }
-	if e := checkMapAttr(s); e != 0 {
+	if e := firstErrno(checkMapAttr(s), kind.check(s, len(rt.cpus))); e != 0 {
 		return nil, fail(e)
 	}
-	b := mapBase{rt: rt, spec: s}
-	m, err := mk(b)
+	b := mapBase{rt: rt, spec: s, id: uint32(len(rt.maps) + 1)}
+	m, err := kind.alloc(b)
 	if err != nil {
 		return nil, fail(err)
 	}
@@ -177,6 +166,7 @@ func (rt *Runtime) newMap(s *spec.MapSpec) (kmap, error) {
 		return nil, fail(err)
 	}
 	m.base().self, m.base().handle = m, handle
+	m.base().grantAccess()
 	// The handle's own bytes, which no program can touch, hold the map's place in
 	// the table, so that a helper finds it without a search.
 	binary.LittleEndian.PutUint64(rt.mem.Raw(handle.Base, 8), uint64(len(rt.maps)))
@@ -205,18 +195,36 @@ func allocErr(err error) error {
 	return err
 }
 
-// mapTypes are the map types that exist here.
-var mapTypes = map[spec.MapType]func(mapBase) (kmap, error){
-	spec.MapArray:          newArray,
-	spec.MapHash:           newHash,
-	spec.MapPerCPUArray:    newPerCPUArray,
-	spec.MapPerCPUHash:     newPerCPUHash,
-	spec.MapLRUHash:        newLRUHash,
-	spec.MapLRUPerCPUHash:  newLRUPerCPUHash,
-	spec.MapLPMTrie:        newLPMTrie,
-	spec.MapProgArray:      newProgArray,
-	spec.MapPerfEventArray: newPerfEventArray,
-	spec.MapRingBuf:        newRingBuf,
+// mapKind is how maps of one type are made. check is what the kernel judges, as
+// map_alloc_check does, and what of map_alloc does not depend on memory.
+type mapKind struct {
+	check func(s *spec.MapSpec, cpus int) spec.Errno
+	alloc func(mapBase) (kmap, error)
+}
+
+// mapKinds are the map types that exist here.
+var mapKinds map[spec.MapType]mapKind
+
+func init() {
+	mapKinds = map[spec.MapType]mapKind{ // in init, as maps of maps look into it
+		spec.MapArray:          {checkArray, newArray},
+		spec.MapHash:           {checkHash, newHash},
+		spec.MapPerCPUArray:    {checkArray, newPerCPUArray},
+		spec.MapPerCPUHash:     {checkHash, newPerCPUHash},
+		spec.MapLRUHash:        {checkHash, newLRUHash},
+		spec.MapLRUPerCPUHash:  {checkHash, newLRUPerCPUHash},
+		spec.MapLPMTrie:        {checkLPMTrie, newLPMTrie},
+		spec.MapProgArray:      {checkFDArray, newProgArray},
+		spec.MapPerfEventArray: {checkFDArray, newPerfEventArray},
+		spec.MapCgroupArray:    {checkFDArray, newCgroupArray},
+		spec.MapArrayOfMaps:    {checkArrayOfMaps, newArrayOfMaps},
+		spec.MapHashOfMaps:     {checkHashOfMaps, newHashOfMaps},
+		spec.MapStackTrace:     {checkStackTrace, newStackTrace},
+		spec.MapQueue:          {checkQueueStack, newQueueStack},
+		spec.MapStack:          {checkQueueStack, newQueueStack},
+		spec.MapBloomFilter:    {checkBloomFilter, newBloomFilter},
+		spec.MapRingBuf:        {checkRingBuf, newRingBuf},
+	}
 }
 
 // asError returns nil for zero and the number as an error otherwise.

@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"bytes"
 	"encoding/binary"
 
 	"bpfvm/spec"
@@ -19,7 +18,8 @@ type Array struct {
 }
 
 // checkArray is array_map_alloc_check.
-func checkArray(s *spec.MapSpec, percpu bool) spec.Errno {
+func checkArray(s *spec.MapSpec, _ int) spec.Errno {
+	percpu := s.Type == spec.MapPerCPUArray
 	allowed := accessFlags | spec.MapNUMANode
 	if !percpu {
 		allowed |= spec.MapMmapable | spec.MapInnerMap
@@ -38,9 +38,6 @@ func checkArray(s *spec.MapSpec, percpu bool) spec.Errno {
 }
 
 func newArray(b mapBase) (kmap, error) {
-	if e := checkArray(b.spec, false); e != 0 {
-		return nil, e
-	}
 	m := &Array{mapBase: b}
 	r, err := b.rt.mem.Alloc(vm.Spec{
 		Kind: vm.RegionMapValue, Name: b.spec.Name, Perm: b.progPerm(),
@@ -92,52 +89,8 @@ func (m *Array) updateElem(_ int, key, value []byte, flags uint64) spec.Errno {
 // deleteElem is array_map_delete_elem: elements of arrays cannot go.
 func (m *Array) deleteElem([]byte) spec.Errno { return spec.EINVAL }
 
-// Lookup implements [Map].
-func (m *Array) Lookup(key []byte) ([]byte, error) {
-	defer m.lock().Unlock()
-	if e := m.userRead(key); e != 0 {
-		return nil, e
-	}
-	addr, _ := m.lookupElem(0, key)
-	if addr == 0 {
-		return nil, spec.ENOENT
-	}
-	return bytes.Clone(m.rt.mem.Raw(addr, uint64(m.spec.ValueSize))), nil
-}
-
-// Update implements [Map].
-func (m *Array) Update(key, value []byte, flags uint64) error {
-	defer m.lock().Unlock()
-	if e := m.userWrite(key); e != 0 {
-		return e
-	}
-	if flags&spec.UpdateLock != 0 || len(value) != int(m.spec.ValueSize) {
-		return spec.EINVAL
-	}
-	return asError(m.updateElem(0, key, value, flags))
-}
-
-// Delete implements [Map].
-func (b *mapBase) Delete(key []byte) error {
-	defer b.lock().Unlock()
-	if e := b.userWrite(key); e != 0 {
-		return e
-	}
-	return asError(b.self.deleteElem(key))
-}
-
-// NextKey implements [Map]: indexes in ascending order.
-func (m *Array) NextKey(key []byte) ([]byte, error) { return m.nextIndex(key) }
-
-// nextIndex is array_map_get_next_key for user space.
-func (b *mapBase) nextIndex(key []byte) ([]byte, error) {
-	defer b.lock().Unlock()
-	if e := b.userNext(key); e != 0 {
-		return nil, e
-	}
-	next, e := b.indexAfter(key)
-	return next, asError(e)
-}
+// nextKey gives indexes in ascending order (array_map_get_next_key).
+func (m *Array) nextKey(key []byte) ([]byte, spec.Errno) { return m.indexAfter(key) }
 
 // indexAfter returns the key of the next index; the first one after nil and after
 // an index that is too large.

@@ -1,10 +1,6 @@
 package runtime
 
-import (
-	"bytes"
-
-	"bpfvm/spec"
-)
+import "bpfvm/spec"
 
 // Hash is a BPF_MAP_TYPE_HASH (kernel/bpf/hashtab.c).
 type Hash struct {
@@ -13,11 +9,8 @@ type Hash struct {
 }
 
 func newHash(b mapBase) (kmap, error) {
-	if e := checkHash(b.spec, false); e != 0 {
-		return nil, e
-	}
 	m := &Hash{mapBase: b}
-	m.t = newHtab(&m.mapBase, false)
+	m.t = newHtab(&m.mapBase, 1)
 	return m, nil
 }
 
@@ -34,40 +27,21 @@ func (m *Hash) updateElem(cpu int, key, value []byte, flags uint64) spec.Errno {
 
 func (m *Hash) deleteElem(key []byte) spec.Errno { return m.t.remove(key) }
 
-// Lookup implements [Map].
-func (m *Hash) Lookup(key []byte) ([]byte, error) {
-	defer m.lock().Unlock()
-	if e := m.userRead(key); e != 0 {
-		return nil, e
-	}
-	addr := m.t.lookup(0, key)
-	if addr == 0 {
-		return nil, spec.ENOENT
-	}
-	return bytes.Clone(m.rt.mem.Raw(addr, uint64(m.spec.ValueSize))), nil
+// sysLookup does not count as use of an LRU map's element
+// (htab_lru_map_lookup_elem_sys).
+func (m *Hash) sysLookup(key []byte) ([]byte, spec.Errno) {
+	return m.copyValue(m.t.lookup(0, key))
 }
 
-// Update implements [Map].
-func (m *Hash) Update(key, value []byte, flags uint64) error {
-	defer m.lock().Unlock()
-	if e := m.userWrite(key); e != 0 {
-		return e
-	}
-	if flags&spec.UpdateLock != 0 || len(value) != int(m.spec.ValueSize) {
-		return spec.EINVAL
-	}
-	return asError(m.updateElem(0, key, value, flags))
-}
+// nextKey is in the order of the hash, which is that of the kernel for maps with
+// BPF_F_ZERO_SEED.
+func (m *Hash) nextKey(key []byte) ([]byte, spec.Errno) { return m.t.nextKey(key) }
 
-// NextKey implements [Map]: in the order of the hash, which is that of the kernel
-// for maps with BPF_F_ZERO_SEED.
-func (m *Hash) NextKey(key []byte) ([]byte, error) { return m.t.userNextKey(key) }
-
-func (t *htab) userNextKey(key []byte) ([]byte, error) {
-	defer t.b.lock().Unlock()
-	if e := t.b.userNext(key); e != 0 {
-		return nil, e
+// sysTake is htab_map_lookup_and_delete_elem.
+func (m *Hash) sysTake(key []byte) ([]byte, spec.Errno) {
+	value, e := m.sysLookup(key)
+	if e == 0 {
+		e = m.t.remove(key)
 	}
-	next, e := t.nextKey(key)
-	return next, asError(e)
+	return value, e
 }

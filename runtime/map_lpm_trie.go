@@ -44,15 +44,19 @@ const (
 	lpmValueMax = 4<<20 - lpmDataMax - 24 // LPM_VAL_SIZE_MAX: KMALLOC_MAX_SIZE, less the node
 )
 
-func newLPMTrie(b mapBase) (kmap, error) {
+// checkLPMTrie is the first part of trie_alloc.
+func checkLPMTrie(s *spec.MapSpec, _ int) spec.Errno {
 	const allowed = spec.MapNoPrealloc | spec.MapNUMANode | accessFlags
-	s := b.spec
 	switch {
 	case s.MaxEntries == 0, s.Flags&spec.MapNoPrealloc == 0, s.Flags&^allowed != 0,
 		s.KeySize < lpmKeyHead+1, s.KeySize > lpmKeyHead+lpmDataMax,
 		s.ValueSize == 0, s.ValueSize > lpmValueMax:
-		return nil, spec.EINVAL
+		return spec.EINVAL
 	}
+	return 0
+}
+
+func newLPMTrie(b mapBase) (kmap, error) {
 	m := &LPMTrie{mapBase: b}
 	m.values = slab{b: &m.mapBase}
 	return m, nil
@@ -267,39 +271,4 @@ func (n *lpmNode) first() *lpmNode {
 
 func (m *LPMTrie) key(n *lpmNode) []byte {
 	return append(binary.LittleEndian.AppendUint32(nil, n.bits), n.data...)
-}
-
-// Lookup implements [Map]: the longest prefix that matches, as for programs.
-func (m *LPMTrie) Lookup(key []byte) ([]byte, error) {
-	defer m.lock().Unlock()
-	if e := m.userRead(key); e != 0 {
-		return nil, e
-	}
-	addr, _ := m.lookupElem(0, key)
-	if addr == 0 {
-		return nil, spec.ENOENT
-	}
-	return bytes.Clone(m.rt.mem.Raw(addr, uint64(m.spec.ValueSize))), nil
-}
-
-// Update implements [Map].
-func (m *LPMTrie) Update(key, value []byte, flags uint64) error {
-	defer m.lock().Unlock()
-	if e := m.userWrite(key); e != 0 {
-		return e
-	}
-	if len(value) != int(m.spec.ValueSize) {
-		return spec.EINVAL
-	}
-	return asError(m.updateElem(0, key, value, flags))
-}
-
-// NextKey implements [Map]: a prefix comes after the longer ones inside it.
-func (m *LPMTrie) NextKey(key []byte) ([]byte, error) {
-	defer m.lock().Unlock()
-	if e := m.userNext(key); e != 0 {
-		return nil, e
-	}
-	next, e := m.nextKey(key)
-	return next, asError(e)
 }

@@ -8,12 +8,9 @@ import "bpfvm/spec"
 type LRUHash struct{ Hash }
 
 func newLRUHash(b mapBase) (kmap, error) {
-	if e := checkHash(b.spec, false); e != 0 {
-		return nil, e
-	}
 	b.spec = lruSpec(b.spec, len(b.rt.cpus))
 	m := &LRUHash{Hash{mapBase: b}}
-	m.t = newHtab(&m.mapBase, false)
+	m.t = newHtab(&m.mapBase, 1)
 	m.t.lru = newLRU(lruLists(b.spec, len(b.rt.cpus)), b.spec.MaxEntries)
 	return m, nil
 }

@@ -6,12 +6,9 @@ package runtime
 type LRUPerCPUHash struct{ PerCPUHash }
 
 func newLRUPerCPUHash(b mapBase) (kmap, error) {
-	if e := checkHash(b.spec, true); e != 0 {
-		return nil, e
-	}
 	b.spec = lruSpec(b.spec, len(b.rt.cpus))
 	m := &LRUPerCPUHash{PerCPUHash{mapBase: b}}
-	m.t = newHtab(&m.mapBase, true)
+	m.t = newHtab(&m.mapBase, len(b.rt.cpus))
 	m.t.lru = newLRU(lruLists(b.spec, len(b.rt.cpus)), b.spec.MaxEntries)
 	return m, nil
 }

@@ -17,9 +17,6 @@ type PerCPUArray struct {
 }
 
 func newPerCPUArray(b mapBase) (kmap, error) {
-	if e := checkArray(b.spec, true); e != 0 {
-		return nil, e
-	}
 	m := &PerCPUArray{mapBase: b}
 	for cpu := range b.rt.cpus {
 		r, err := b.rt.mem.Alloc(vm.Spec{
@@ -56,20 +53,16 @@ func (m *PerCPUArray) updateElem(cpu int, key, value []byte, flags uint64) spec.
 
 func (m *PerCPUArray) deleteElem([]byte) spec.Errno { return spec.EINVAL }
 
-// Lookup implements [Map].
-func (m *PerCPUArray) Lookup(key []byte) ([]byte, error) {
-	defer m.lock().Unlock()
-	if e := m.userRead(key); e != 0 {
-		return nil, e
-	}
+// sysLookup gives the values of all CPUs (bpf_percpu_array_copy).
+func (m *PerCPUArray) sysLookup(key []byte) ([]byte, spec.Errno) {
 	return m.copyPerCPU(func(cpu int) uint64 { addr, _ := m.lookupElem(cpu, key); return addr })
 }
 
-// copyPerCPU collects the values of all CPUs (bpf_percpu_array_copy). addr gives
-// 0 where there is no element.
-func (b *mapBase) copyPerCPU(addr func(cpu int) uint64) ([]byte, error) {
+// copyPerCPU collects the values of all CPUs. addr gives 0 where there is no
+// element.
+func (b *mapBase) copyPerCPU(addr func(cpu int) uint64) ([]byte, spec.Errno) {
 	size := round8(b.spec.ValueSize)
-	var all []byte
+	all := make([]byte, 0, b.userValueSize())
 	for cpu := range b.rt.cpus {
 		a := addr(cpu)
 		if a == 0 {
@@ -77,22 +70,18 @@ func (b *mapBase) copyPerCPU(addr func(cpu int) uint64) ([]byte, error) {
 		}
 		all = append(all, b.rt.mem.Raw(a, size)...)
 	}
-	return all, nil
+	return all, 0
 }
 
-// Update implements [Map] (bpf_percpu_array_update).
-func (m *PerCPUArray) Update(key, value []byte, flags uint64) error {
-	defer m.lock().Unlock()
-	if e := m.userWrite(key); e != 0 {
-		return e
-	}
-	size := round8(m.spec.ValueSize)
-	if flags > spec.UpdateExist || uint64(len(value)) != size*uint64(len(m.cpus)) {
+// sysUpdate stores the values of all CPUs (bpf_percpu_array_update).
+func (m *PerCPUArray) sysUpdate(key, value []byte, flags uint64) error {
+	if flags > spec.UpdateExist {
 		return spec.EINVAL
 	}
 	if e := m.checkArrayUpdate(key, flags); e != 0 {
 		return e
 	}
+	size := round8(m.spec.ValueSize)
 	for cpu := range m.cpus {
 		addr, _ := m.lookupElem(cpu, key)
 		copy(m.rt.mem.Raw(addr, size), value[uint64(cpu)*size:])
@@ -100,5 +89,4 @@ func (m *PerCPUArray) Update(key, value []byte, flags uint64) error {
 	return nil
 }
 
-// NextKey implements [Map]: indexes in ascending order.
-func (m *PerCPUArray) NextKey(key []byte) ([]byte, error) { return m.nextIndex(key) }
+func (m *PerCPUArray) nextKey(key []byte) ([]byte, spec.Errno) { return m.indexAfter(key) }

@@ -10,11 +10,8 @@ type PerCPUHash struct {
 }
 
 func newPerCPUHash(b mapBase) (kmap, error) {
-	if e := checkHash(b.spec, true); e != 0 {
-		return nil, e
-	}
 	m := &PerCPUHash{mapBase: b}
-	m.t = newHtab(&m.mapBase, true)
+	m.t = newHtab(&m.mapBase, len(b.rt.cpus))
 	return m, nil
 }
 
@@ -45,25 +42,17 @@ func (m *PerCPUHash) updateElem(cpu int, key, value []byte, flags uint64) spec.E
 
 func (m *PerCPUHash) deleteElem(key []byte) spec.Errno { return m.t.remove(key) }
 
-// Lookup implements [Map].
-func (m *PerCPUHash) Lookup(key []byte) ([]byte, error) {
-	defer m.lock().Unlock()
-	if e := m.userRead(key); e != 0 {
-		return nil, e
-	}
+// sysLookup gives the values of all CPUs (bpf_percpu_hash_copy).
+func (m *PerCPUHash) sysLookup(key []byte) ([]byte, spec.Errno) {
 	return m.copyPerCPU(func(cpu int) uint64 { return m.t.lookup(cpu, key) })
 }
 
-// Update implements [Map] (bpf_percpu_hash_update): the values of all CPUs.
-func (m *PerCPUHash) Update(key, value []byte, flags uint64) error {
-	defer m.lock().Unlock()
-	if e := m.userWrite(key); e != 0 {
-		return e
-	}
-	size := round8(m.spec.ValueSize)
-	if flags > spec.UpdateExist || uint64(len(value)) != size*uint64(m.t.valCPUs) {
+// sysUpdate stores the values of all CPUs (bpf_percpu_hash_update).
+func (m *PerCPUHash) sysUpdate(key, value []byte, flags uint64) error {
+	if flags > spec.UpdateExist {
 		return spec.EINVAL
 	}
+	size := round8(m.spec.ValueSize)
 	return asError(m.t.update(0, key, flags, true, func(slot int32, _ bool) {
 		for c := range m.t.valCPUs {
 			copy(m.rt.mem.Raw(m.t.addr(slot, c), size), value[uint64(c)*size:])
@@ -71,5 +60,13 @@ func (m *PerCPUHash) Update(key, value []byte, flags uint64) error {
 	}))
 }
 
-// NextKey implements [Map]: in the order of the hash.
-func (m *PerCPUHash) NextKey(key []byte) ([]byte, error) { return m.t.userNextKey(key) }
+func (m *PerCPUHash) nextKey(key []byte) ([]byte, spec.Errno) { return m.t.nextKey(key) }
+
+// sysTake is htab_percpu_map_lookup_and_delete_elem.
+func (m *PerCPUHash) sysTake(key []byte) ([]byte, spec.Errno) {
+	value, e := m.sysLookup(key)
+	if e == 0 {
+		e = m.t.remove(key)
+	}
+	return value, e
+}

@@ -46,7 +46,7 @@ type Record struct {
 }
 
 func newPerfEventArray(b mapBase) (kmap, error) {
-	if err := b.checkFDArray(); err != nil {
+	if err := b.fitPlaces(); err != nil {
 		return nil, err
 	}
 	m := &PerfEventArray{mapBase: b}
@@ -114,24 +114,14 @@ func (m *PerfEventArray) deleteElem(key []byte) spec.Errno {
 	return 0
 }
 
-// Lookup implements [Map]: events cannot be looked up.
-func (m *PerfEventArray) Lookup(key []byte) ([]byte, error) {
-	defer m.lock().Unlock()
-	if e := m.userRead(key); e != 0 {
-		return nil, e
-	}
-	return nil, spec.ENOTSUPP
-}
+// sysLookup: events cannot be looked up.
+func (m *PerfEventArray) sysLookup([]byte) ([]byte, spec.Errno) { return nil, spec.ENOTSUPP }
 
-// Update implements [Map]: the kernel wants the file descriptor of an event, and
-// there are none here; see Open.
-func (m *PerfEventArray) Update(key, value []byte, flags uint64) error {
-	defer m.lock().Unlock()
-	if e := m.userWrite(key); e != 0 {
-		return e
-	}
+// sysUpdate: the kernel wants the file descriptor of an event, and there are none
+// here; see Open.
+func (m *PerfEventArray) sysUpdate(key, _ []byte, flags uint64) error {
 	switch {
-	case flags != spec.UpdateAny || len(value) != 4:
+	case flags != spec.UpdateAny:
 		return spec.EINVAL
 	case binary.LittleEndian.Uint32(key) >= m.spec.MaxEntries:
 		return spec.E2BIG
@@ -149,5 +139,4 @@ func (m *PerfEventArray) Open(cpu int) error {
 	return nil
 }
 
-// NextKey implements [Map]: indexes in ascending order.
-func (m *PerfEventArray) NextKey(key []byte) ([]byte, error) { return m.nextIndex(key) }
+func (m *PerfEventArray) nextKey(key []byte) ([]byte, spec.Errno) { return m.indexAfter(key) }

@@ -54,14 +54,19 @@ const (
 	ringHeaderMask = ringBusy | ringDiscard
 )
 
-func newRingBuf(b mapBase) (kmap, error) {
-	s := b.spec
+// checkRingBuf is the first part of ringbuf_map_alloc.
+func checkRingBuf(s *spec.MapSpec, _ int) spec.Errno {
 	switch {
 	case s.Flags&^spec.MapNUMANode != 0, s.KeySize != 0, s.ValueSize != 0:
-		return nil, spec.EINVAL
+		return spec.EINVAL
 	case bits.OnesCount32(s.MaxEntries) != 1, s.MaxEntries%pageSize != 0:
-		return nil, spec.EINVAL
+		return spec.EINVAL
 	}
+	return 0
+}
+
+func newRingBuf(b mapBase) (kmap, error) {
+	s := b.spec
 	m := &RingBuf{mapBase: b, size: uint64(s.MaxEntries), meta: map[uint64]Record{}}
 	r, err := b.rt.mem.Alloc(vm.Spec{
 		Kind: vm.RegionRingBuf, Name: s.Name, Size: 2 * m.size, Align: pageSize, Owner: m,
@@ -238,14 +243,8 @@ func (m *RingBuf) updateElem(int, []byte, []byte, uint64) spec.Errno { return sp
 
 func (m *RingBuf) deleteElem([]byte) spec.Errno { return spec.ENOTSUPP }
 
-// Lookup implements [Map]; a ring buffer has no elements.
-func (m *RingBuf) Lookup([]byte) ([]byte, error) { return nil, spec.ENOTSUPP }
+func (m *RingBuf) sysLookup([]byte) ([]byte, spec.Errno) { return nil, spec.ENOTSUPP }
 
-// Update implements [Map]; a ring buffer has no elements.
-func (m *RingBuf) Update([]byte, []byte, uint64) error { return spec.ENOTSUPP }
+func (m *RingBuf) sysUpdate([]byte, []byte, uint64) error { return spec.ENOTSUPP }
 
-// Delete implements [Map]; a ring buffer has no elements.
-func (m *RingBuf) Delete([]byte) error { return spec.ENOTSUPP }
-
-// NextKey implements [Map]; a ring buffer has no elements.
-func (m *RingBuf) NextKey([]byte) ([]byte, error) { return nil, spec.ENOTSUPP }
+func (m *RingBuf) nextKey([]byte) ([]byte, spec.Errno) { return nil, spec.ENOTSUPP }

@@ -58,6 +58,7 @@ type Runtime struct {
 	tasks  taskTable
 	heap   heap
 	task   Task
+	stacks Stacks
 	trace  traceBuf
 	mocks  map[spec.HelperID]MockFunc
 	arrays map[string]*runArray

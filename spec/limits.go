@@ -46,7 +46,10 @@ func (e Errno) Error() string { return e.String() }
 
 // Ret returns what a helper that fails so leaves in R0: the negated number as an
 // unsigned 64-bit value.
-func (e Errno) Ret() uint64 { return uint64(-int64(e)) }
+func (e Errno) Ret() uint64 { return uint64(e.Neg()) }
+
+// Neg returns the negative number, as functions of the kernel return it.
+func (e Errno) Neg() int64 { return -int64(e) }
 
 // ErrnoName returns "-ENOENT" for an R0 that holds a negated error number of the
 // table, as a 64-bit value or, zero-extended, as a 32-bit one; else false.
