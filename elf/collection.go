@@ -51,6 +51,8 @@ type loader struct {
 	mapName  map[int]string      // of data sections, by section number
 	externs  map[int]*extern     // by symbol number
 	funcs    map[int][]*function // by section number, sorted by offset
+	ops      []structOps
+	opOf     map[*spec.ProgramSpec]string // what a struct_ops program is for
 	textSec  int
 	named    map[int]bool // sections with symbols or references, by number
 }
@@ -90,8 +92,11 @@ func isDataSection(name string) bool {
 }
 
 func isStructOpsSection(name string) bool {
-	name = strings.TrimPrefix(name, "?")
-	return name == ".struct_ops" || name == ".struct_ops.link"
+	return strings.TrimPrefix(name, "?") == ".struct_ops" || isLinkSection(name)
+}
+
+func isLinkSection(name string) bool {
+	return strings.TrimPrefix(name, "?") == ".struct_ops.link"
 }
 
 // isLegacyMapsSection knows "maps", gobpf's "maps/NAME" and ir-keytable's
@@ -151,6 +156,7 @@ func (f *File) link(opts Options) (*loader, error) {
 		mapName:  make(map[int]string),
 		externs:  make(map[int]*extern),
 		funcs:    make(map[int][]*function),
+		opOf:     make(map[*spec.ProgramSpec]string),
 	}
 	if f.symtab == 0 {
 		return nil, fmt.Errorf("no symbol table: the object is stripped: %w", ErrFormat)
@@ -169,6 +175,7 @@ func (f *File) link(opts Options) (*loader, error) {
 	l.findFunctions()
 	l.resolveCore()
 	l.linkPrograms()
+	l.bindStructOps()
 	l.checkContents()
 	l.errs = l.errs.compact()
 	return l, nil

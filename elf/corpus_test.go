@@ -20,7 +20,7 @@ func TestCorpus(t *testing.T) {
 	var objects, linked, refused int
 	var slowest time.Duration
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".o") {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".o") && !strings.HasSuffix(path, ".elf") {
 			return err
 		}
 		begin := time.Now()

@@ -18,6 +18,8 @@
 //	.maps                   zeroes; definitions are in .BTF    maps (libbpf)
 //	.data .rodata .bss      variables                          one-element arrays
 //	.rodata.str1.1, ...     the compiler's constants           the same
+//	.addr_space.1           variables in an arena              the arena's first bytes
+//	.struct_ops.link, ...   structures of functions            struct_ops maps
 //	license, version        text; a kernel version             every program's
 //	.BTF                    C types                            types of keys and values
 //	.BTF.ext                what BTF says of instructions      lines, functions, CO-RE
@@ -50,7 +52,8 @@
 // does it.
 //
 // Relocations of section .maps fill prog arrays and maps of maps with their
-// initial values. Those of other data hold addresses that no loader resolves.
+// initial values, those of .struct_ops name the program of each member. Those of
+// other data hold addresses that no loader resolves.
 //
 // # CO-RE
 //
@@ -72,8 +75,8 @@
 // and offset. One bad program does not hide the good ones: [File.Collection]
 // returns both what can be used and the list of what cannot.
 //
-// Big-endian objects, struct_ops maps and variables in arenas are refused by name;
-// such errors wrap [errors.ErrUnsupported].
+// Big-endian objects are refused by name; such errors wrap
+// [errors.ErrUnsupported].
 //
 // # Writing
 //

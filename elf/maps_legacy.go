@@ -45,9 +45,12 @@ func (l *loader) readMaps() {
 		case secData:
 			l.readDataMap(s)
 		case secStructOps:
-			l.refuseMap(mapKey{i, 0}, s.Name, s, unsupported("struct_ops maps"))
-		case secArena:
-			l.refuseMap(mapKey{i, 0}, s.Name, s, unsupported("variables in an arena (section %s)", arenaSection))
+			l.readStructOps(s)
+		}
+	}
+	for i := range l.f.Sections {
+		if l.secs[i] == secArena {
+			l.readArenaData(&l.f.Sections[i]) // the arena itself is in .maps
 		}
 	}
 }

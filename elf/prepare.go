@@ -152,9 +152,16 @@ func (l *loader) relocate(fn *function, pc isa.PC, rel *Reloc) error {
 		}
 		fn.setWide(pc, isa.PseudoMapValue, uint64(off)<<32)
 		return l.addRef(fn, spec.Ref{PC: pc, Kind: spec.RefMapValue, Name: m.Name, Off: uint32(off)})
-	}
-	if err := l.badMaps[mapKey{sym.Section, 0}]; err != nil {
-		return err
+	case secArena:
+		m, err := l.mapAt(mapKey{sym.Section, 0})
+		if err != nil {
+			return err
+		}
+		if size := l.f.Sections[sym.Section].Size; off > size {
+			return formatErr("address %#x is outside section %s of %#x bytes", off, arenaSection, size)
+		}
+		fn.setWide(pc, isa.PseudoMapValue, uint64(off)<<32)
+		return l.addRef(fn, spec.Ref{PC: pc, Kind: spec.RefMapValue, Name: m.Name, Off: uint32(off)})
 	}
 	return unsupported("reference to section %s", l.sectionName(sym.Section))
 }

@@ -17,6 +17,9 @@ func matchSection(p *spec.ProgramSpec) {
 		return
 	}
 	p.Type, p.Attach, p.AttachTo = rule.Type, rule.Attach, attachTo
+	if p.Type == spec.ProgStructOps {
+		p.AttachTo = "" // its map says what it is for; the name after the slash is free
+	}
 	if rule.Sleepable {
 		p.Flags |= progSleepable
 	}

@@ -162,11 +162,27 @@ type MapSpec struct {
 	InnerIndex uint32
 
 	// Contents are the initial elements: the bytes of .data, .rodata and .bss as
-	// the one element of an array, and .maps initialisers.
+	// the one element of an array, and .maps initialisers. The one element of a
+	// struct_ops map is the structure as the object has it, with 0 where Ops names
+	// a program; that of an arena are the bytes at its start, the variables of
+	// section .addr_space.1.
 	Contents []MapKV
+	// Ops are the programs of a struct_ops map, in the order of its members.
+	Ops []MapOp
+	// NoCreate is set for struct_ops maps in a section whose name begins with "?":
+	// libbpf makes them when it is asked to.
+	NoCreate bool
 	// Section is where the map was defined: "maps", ".maps", ".rodata", ...
 	Section string
 	Frozen  bool // .rodata: user space cannot change it after load
+}
+
+// MapOp is one program of a struct_ops map: the function that a member of the
+// kernel's structure shall point to.
+type MapOp struct {
+	Member  string
+	Off     uint32 // bytes from the start of the object's structure
+	Program string
 }
 
 // MapKV is one initial element. Exactly one of Value, Program and Map is set.

@@ -59,6 +59,7 @@ const (
 	MapMmapable     MapFlags = 1 << 10
 	MapPreserveElem MapFlags = 1 << 11
 	MapInnerMap     MapFlags = 1 << 12
+	MapLink         MapFlags = 1 << 13 // struct_ops: attached by a link, not by its first update
 )
 
 // Flags of map updates (include/uapi/linux/bpf.h).
