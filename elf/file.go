@@ -36,6 +36,8 @@ type File struct {
 	symtab int // section number of the symbol table, 0 when there is none
 	relocs map[int][]Reloc
 	budget *budget
+
+	binutils bool // written by GNU as; see addend
 }
 
 const (
@@ -67,6 +69,7 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 	if err := f.readSections(); err != nil {
 		return nil, err
 	}
+	f.binutils = f.madeByBinutils()
 	if err := f.readSymbols(); err != nil {
 		return nil, err
 	}

@@ -23,9 +23,13 @@ import (
 // for a kernel's as CO-RE target.
 func shipped(t testing.TB) map[string][]byte {
 	t.Helper()
-	paths, err := filepath.Glob("../testdata/*/*.o")
-	if err != nil {
-		t.Fatal(err)
+	var paths []string
+	for _, pattern := range []string{"../testdata/*/*.o", "testdata/*.o", "testdata/matrix/*.o"} {
+		list, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, list...)
 	}
 	if len(paths) == 0 {
 		t.Skip("no objects in ../testdata")
@@ -286,6 +290,50 @@ func TestBombs(t *testing.T) {
 			ext = append(ext, 1, 0)
 			ext = append(ext, words(24, 0, 0, 0, uint32(len(lines)))...)
 			o.section(".BTF.ext", delf.SHT_PROGBITS, 0, append(ext, lines...))
+			return o.layOut()
+		},
+		"structures of functions that share their bytes": func() []byte {
+			// Every variable of .struct_ops lies at the same place and has all its
+			// relocations, none of which is at a member.
+			const vars, relocs = 6000, 20000
+			text := "\x00ops\x00.struct_ops\x00m\x00f\x00"
+			types := words(1, kindStruct<<24|1, relocs*8, 19, 2, relocs*8*8) // 1: struct ops { func f; } at its end
+			types = append(types, words(0, kindPtr<<24, 3)...)               // 2
+			types = append(types, words(0, kindFuncProto<<24, 0)...)         // 3
+			var secs []byte
+			for i := range vars {
+				types = append(types, words(uint32(len(text)), kindVar<<24, 1, 1)...) // 4..
+				text += fmt.Sprintf("v%d\x00", i)
+				secs = append(secs, words(uint32(4+i), 0, relocs*8)...)
+			}
+			types = append(types, words(5, kindDatasec<<24|vars, 0)...)
+			types = append(types, secs...)
+			o := newObject()
+			o.fn("p", len(o.secs), 0, 1)
+			o.code("struct_ops", isa.Program{exit})
+			sec := o.section(".struct_ops", delf.SHT_PROGBITS, delf.SHF_ALLOC|delf.SHF_WRITE, make([]byte, relocs*8))
+			for i := range relocs {
+				o.secs[sec].relocs = append(o.secs[sec].relocs, outReloc{uint64(i) * 8, RelocAbs64, o.byName["p"]})
+			}
+			o.section(".BTF", delf.SHT_PROGBITS, 0, rawBTF(types, text))
+			return o.layOut()
+		},
+		"an arena of many bytes": func() []byte {
+			o := newObject()
+			o.add(outSection{name: arenaSection, typ: delf.SHT_NOBITS, flags: delf.SHF_ALLOC | delf.SHF_WRITE, size: 1 << 31, align: 8})
+			text := "\x00.maps\x00m\x00type\x00max_entries\x00"
+			types := words(0, kindInt<<24, 4, 32)                                         // 1: int
+			types = append(types, words(0, kindArray<<24, 0, 1, 1, 33)...)                // 2: int[33]
+			types = append(types, words(0, kindArray<<24, 0, 1, 1, 1<<20)...)             // 3: int[1<<20]
+			types = append(types, words(0, kindPtr<<24, 2)...)                            // 4
+			types = append(types, words(0, kindPtr<<24, 3)...)                            // 5
+			types = append(types, words(0, kindStruct<<24|2, 16, 9, 4, 0, 14, 5, 8*8)...) // 6
+			types = append(types, words(7, kindVar<<24, 6, 1)...)                         // 7
+			types = append(types, words(1, kindDatasec<<24|1, 16, 7, 0, 16)...)           // 8
+			sec := o.section(".maps", delf.SHT_PROGBITS, delf.SHF_ALLOC|delf.SHF_WRITE, make([]byte, 16))
+			o.addSymbol(outSymbol{name: "m", typ: delf.STT_OBJECT, bind: delf.STB_GLOBAL, sec: sec, size: 16})
+			o.addSymbol(outSymbol{name: "v", typ: delf.STT_OBJECT, bind: delf.STB_GLOBAL, sec: 1})
+			o.section(".BTF", delf.SHT_PROGBITS, 0, rawBTF(types, text))
 			return o.layOut()
 		},
 		"functions that call each other in a chain": func() []byte {

@@ -154,7 +154,7 @@ func (l *loader) bindOp(o structOps, r Reloc, member *btf.Member, progs map[stri
 	if !r.HasAddend { // a section's symbol comes with the place in it
 		inPlace = int64(binary.LittleEndian.Uint64(value[at:]))
 	}
-	fn, err := l.functionAt(sym.Section, addend(&r, sym, inPlace))
+	fn, err := l.functionAt(sym.Section, l.f.addend(&r, sym, inPlace))
 	if err != nil {
 		return err
 	}

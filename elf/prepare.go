@@ -126,7 +126,7 @@ func (l *loader) relocate(fn *function, pc isa.PC, rel *Reloc) error {
 	}
 
 	inPlace := int64(insn.Imm)
-	off := addend(rel, sym, inPlace)
+	off := l.f.addend(rel, sym, inPlace)
 	switch kind {
 	case secCode:
 		to, err := l.functionAt(sym.Section, off)
@@ -136,6 +136,9 @@ func (l *loader) relocate(fn *function, pc isa.PC, rel *Reloc) error {
 		fn.setWide(pc, isa.PseudoFunc, 0)
 		return l.addCall(fn, pc, to)
 	case secBTFMaps, secLegacyMaps:
+		if !sym.isSection() && !rel.HasAddend {
+			off = sym.Value // the symbol is the map; nothing lies inside of it
+		}
 		m, err := l.mapAt(mapKey{sym.Section, off})
 		if err != nil {
 			return err
@@ -167,22 +170,48 @@ func (l *loader) relocate(fn *function, pc isa.PC, rel *Reloc) error {
 }
 
 // callTarget returns the offset in the symbol's section that a call goes to. The
-// immediate counts slots, less one. binutils 2.40 (bpf-gcc 12) leaves the value of
-// a global symbol in it, in bytes and less one, which libbpf does not understand.
+// immediate counts slots, less one; binutils leaves the value of a global symbol in
+// it, in bytes and less one, which libbpf does not understand.
 func callTarget(rel *Reloc, sym *Symbol, imm int32) uint64 {
 	if !sym.isSection() && !rel.HasAddend && uint64(int64(imm)+1) == sym.Value {
 		return sym.Value
 	}
-	return addend(rel, sym, (int64(imm)+1)*isa.SlotSize)
+	if rel.HasAddend {
+		return sym.Value + uint64(rel.Addend)
+	}
+	return sym.Value + uint64((int64(imm)+1)*isa.SlotSize)
 }
 
-// addend returns the offset in the symbol's section that a relocation means. The
-// addend is in the instruction, or beside the relocation in SHT_RELA sections.
-func addend(rel *Reloc, sym *Symbol, inPlace int64) uint64 {
+// addend returns the offset in the symbol's section that a relocation of data or of
+// an LDDW means. What is added to the symbol is in place, or beside the relocation
+// in SHT_RELA sections.
+//
+// The assembler of binutils (2.40, with bpf-gcc 12) leaves the sum in place where
+// the symbol is not a section's: a loader that adds the symbol's value again, as
+// libbpf does, ends up beside it. Such objects are known by their sections.
+func (f *File) addend(rel *Reloc, sym *Symbol, inPlace int64) uint64 {
 	if rel.HasAddend {
-		inPlace = rel.Addend
+		return sym.Value + uint64(rel.Addend)
+	}
+	if f.binutils && !sym.isSection() && uint64(inPlace)-sym.Value <= sym.Size {
+		return uint64(inPlace)
 	}
 	return sym.Value + uint64(inPlace)
+}
+
+// madeByBinutils reports whether GNU as wrote the object: it begins with .text,
+// .data and .bss, used or not, where LLVM has .strtab and only what it needs.
+func (f *File) madeByBinutils() bool {
+	want := []string{".text", ".data", ".bss"}
+	for i := 1; i < len(f.Sections) && len(want) > 0; i++ {
+		switch s := &f.Sections[i]; {
+		case s.Name == want[0]:
+			want = want[1:]
+		case s.Type != shtRel && s.Type != shtRela:
+			return false
+		}
+	}
+	return len(want) == 0
 }
 
 // relocateExtern makes the instruction refer to something of the kernel.
