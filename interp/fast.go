@@ -415,8 +415,17 @@ func (st *fastRun) loadPacket(in *record, index uint64) (leave bool, t *vm.Trap)
 	return !ok, nil
 }
 
-// atomic serves all instructions of mode ATOMIC.
+// probeLoad stands in place of an atomic operation's number for a load through a
+// kernel pointer, which is as rare and as slow.
+const probeLoad = -1
+
+// atomic serves all instructions of mode ATOMIC, and loads that may fault.
 func (st *fastRun) atomic(in *record) *vm.Trap {
+	if in.delta == probeLoad {
+		ins := st.prog.Insns[st.list.from[st.pc-1].fault]
+		st.reg[in.a] = st.m.ProbeLoad(st.reg[in.b]+uint64(int64(in.off)), ins)
+		return nil
+	}
 	mem, op, size := st.m.Mem, isa.AtomicOp(in.delta), int(in.c)
 	base := in.a
 	if op == isa.AtomicLoadAcq {

@@ -184,6 +184,8 @@ func (c *compiler) single(pc isa.PC) record {
 		return r
 	case ins.Op.Mode() == isa.ModeATOMIC:
 		return record{op: opAtomic, a: dst, b: src, c: uint8(ins.Op.Size().Bytes()), off: int32(ins.Off), delta: ins.Imm}
+	case class == isa.ClassLDX && c.p.Probes(pc):
+		return record{op: opAtomic, a: dst, b: src, off: int32(ins.Off), delta: probeLoad}
 	case class == isa.ClassLDX:
 		return c.load(ins)
 	}

@@ -87,6 +87,10 @@ func (s *Stepper) checkWritten(addr, size uint64) *vm.Trap {
 
 // load is class LDX.
 func (s *Stepper) load(ins isa.Instruction) *vm.Trap {
+	if s.Code().Probes(s.pc) {
+		s.set(ins.Dst(), s.m.ProbeLoad(s.reg[ins.Src()]+uint64(int64(ins.Off)), ins), number)
+		return nil
+	}
 	size := ins.Op.Size().Bytes()
 	addr, t := s.access(ins.Src(), ins.Off, size, vm.PermRead)
 	if t != nil {
@@ -123,6 +127,8 @@ func (s *Stepper) loaded(base *shadow, addr, size, v uint64) shadow {
 		o.role, o.base = rolePacketMeta, v
 	case spec.FieldPacketEnd:
 		o.role = rolePacketEnd
+	case spec.FieldPointer:
+		return pointerTo(s.m.Mem, v)
 	default:
 		return number
 	}

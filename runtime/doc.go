@@ -27,9 +27,10 @@
 //
 // # What there is
 //
-// Map types: [MapTypes] lists them. Program types: kprobe (and uprobe), tracepoint, raw
-// tracepoint, perf event, XDP, socket filter, tc, syscall. Helpers: [Helpers] lists
-// them. Everything else is refused with an [UnsupportedError].
+// Map types: [MapTypes] lists them. Program types: all but struct_ops and freplace
+// (ext) programs, each with the context that its hook gives ([ProgTypes]). Helpers:
+// [Helpers] lists them, and [Kfuncs] kernel functions. Everything else is refused
+// with an [UnsupportedError].
 //
 // # Who checks what
 //

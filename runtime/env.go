@@ -20,6 +20,15 @@ type Env struct {
 	entry  uint64  // bpf_get_func_ip
 
 	redirect *Redirect
+
+	args     int        // tracing programs: words of arguments in the context
+	result   bool       // and whether the result stands behind them
+	before   []byte     // Context: what the fields were
+	retval   int64      // cgroup hooks: what the system call will return
+	seq      uint64     // iterators: the address of the seq_file
+	buffer   *vm.Region // writable raw tracepoints: what the first argument points to
+	flowKeys *vm.Region // flow dissectors: their result
+	output   []byte     // iterators: what was written to it
 }
 
 // helperFunc is the work of a helper. Its error is a trap: the arguments are such

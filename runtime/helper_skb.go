@@ -10,7 +10,8 @@ func init() {
 	register(map[string]helperFunc{
 		"bpf_skb_load_bytes":          skbLoadBytes,
 		"bpf_skb_load_bytes_relative": skbLoadBytesRelative,
-	}, spec.ProgSocketFilter, spec.ProgSchedCls, spec.ProgSchedAct)
+	}, spec.ProgSocketFilter, spec.ProgSchedCls, spec.ProgSchedAct, spec.ProgCgroupSKB, spec.ProgSKSKB, spec.ProgFlowDissector,
+		spec.ProgLWTIn, spec.ProgLWTOut, spec.ProgLWTXmit, spec.ProgLWTSeg6Local)
 	register(map[string]helperFunc{
 		"bpf_skb_store_bytes": skbStoreBytes,
 		"bpf_skb_pull_data":   skbPullData,
@@ -18,9 +19,11 @@ func init() {
 		"bpf_l4_csum_replace": l4CsumReplace,
 		"bpf_csum_update":     csumUpdate,
 		"bpf_redirect":        tcDoRedirect,
-	}, spec.ProgSchedCls, spec.ProgSchedAct)
+	}, spec.ProgSchedCls, spec.ProgSchedAct, spec.ProgLWTXmit)
+	register(map[string]helperFunc{"bpf_skb_store_bytes": skbStoreBytes, "bpf_skb_pull_data": skbPullData}, spec.ProgSKSKB)
+	register(map[string]helperFunc{"bpf_skb_pull_data": skbPullData}, spec.ProgLWTIn, spec.ProgLWTOut, spec.ProgLWTSeg6Local)
 	register(map[string]helperFunc{"bpf_csum_diff": csumDiff},
-		spec.ProgXDP, spec.ProgSchedCls, spec.ProgSchedAct)
+		spec.ProgXDP, spec.ProgSchedCls, spec.ProgSchedAct, spec.ProgLWTIn, spec.ProgLWTOut, spec.ProgLWTXmit, spec.ProgLWTSeg6Local)
 }
 
 // Flags of the helpers on socket buffers (include/uapi/linux/bpf.h).
@@ -55,7 +58,7 @@ func skbLoadBytes(e *Env, _, offset, to, size, _ uint64) (uint64, error) {
 
 // skbLoadBytesRelative is bpf_skb_load_bytes_relative(skb, offset, to, len, start):
 // from the link-layer header (0), where the packet begins here, or from the network
-// header (1), 14 bytes on.
+// header (1): 14 bytes on, or where the packet begins on hooks without Ethernet.
 func skbLoadBytesRelative(e *Env, ctx, offset, to, size, start uint64) (uint64, error) {
 	dst, err := e.write(to, uint64(uint32(size)))
 	if err != nil {
@@ -65,7 +68,7 @@ func skbLoadBytesRelative(e *Env, ctx, offset, to, size, start uint64) (uint64, 
 		clear(dst)
 		return spec.EFAULT.Ret(), nil
 	}
-	return skbLoadBytes(e, ctx, uint64(uint32(offset))+ethHeader*uint64(uint32(start)), to, size, 0)
+	return skbLoadBytes(e, ctx, uint64(uint32(offset))+e.packet.network*uint64(uint32(start)), to, size, 0)
 }
 
 // skbStoreBytes is bpf_skb_store_bytes(skb, offset, from, len, flags). The flags

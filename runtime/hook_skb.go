@@ -9,7 +9,12 @@ import (
 	"bpfvm/vm"
 )
 
-// SKB is a packet in a socket buffer, for socket filters and tc programs.
+// SKB is a packet in a socket buffer: for socket filters, tc, cgroup_skb, lwt_*,
+// sk_skb and flow dissectors. What the buffer begins with depends on the hook:
+//
+//	tc, flow_dissector   the Ethernet header
+//	cgroup_skb, lwt_*    the network header
+//	sk_skb               the payload of the stream
 //
 // A tc program sees it from the Ethernet header on. A socket filter in the kernel
 // sees what its socket receives: on a packet socket that is the same; a datagram
@@ -28,7 +33,12 @@ type SKB struct {
 	Queue    uint32
 	Tstamp   uint64
 	CB       [5]uint32
-	CPU      int
+	// Fields are further fields by name (struct __sk_buff): family, remote_ip4.
+	Fields []FieldValue
+	// Sock are fields of the socket that sk points to. It is NULL without any,
+	// except for the types that only see packets of sockets.
+	Sock []FieldValue
+	CPU  int
 }
 
 // Fields of struct __sk_buff (include/uapi/linux/bpf.h).
@@ -49,9 +59,18 @@ const (
 	skbData      = 76
 	skbDataEnd   = 80
 	skbDataMeta  = 140
+	skbFlowKeys  = 144
 	skbTstamp    = 152
 	skbWireLen   = 160
+	skbSock      = 168
 	skbSize      = 192
+)
+
+// struct bpf_flow_keys: its size and two of its fields (include/uapi/linux/bpf.h).
+const (
+	flowKeysNhoff  = 0
+	flowKeysNProto = 10
+	flowKeysSize   = 56
 )
 
 const (
@@ -65,8 +84,27 @@ const (
 	ethP8021Q = 0x8100
 )
 
+// skbAccess says how programs of a type reach the packet's bytes through data and
+// data_end (net/core/filter.c and kernel/bpf/verifier.c, may_access_direct_pkt_data).
+var skbAccess = map[spec.ProgType]vm.Perm{
+	spec.ProgSocketFilter: vm.PermNone,
+	spec.ProgSchedCls:     vm.PermRW, spec.ProgSchedAct: vm.PermRW,
+	spec.ProgLWTXmit: vm.PermRW, spec.ProgSKSKB: vm.PermRW,
+	spec.ProgCgroupSKB: vm.PermRead, spec.ProgFlowDissector: vm.PermRead,
+	spec.ProgLWTIn: vm.PermRead, spec.ProgLWTOut: vm.PermRead, spec.ProgLWTSeg6Local: vm.PermRead,
+}
+
+// hasSocket reports whether buffers of the type always belong to a socket.
+func hasSocket(t spec.ProgType) bool { return t == spec.ProgCgroupSKB || t == spec.ProgSKSKB }
+
+// hasEthernet reports whether the types' packets begin with an Ethernet header.
+func hasEthernet(t spec.ProgType) bool {
+	return t == spec.ProgSocketFilter || t == spec.ProgSchedCls || t == spec.ProgSchedAct || t == spec.ProgFlowDissector
+}
+
 func (s *SKB) accepts(t spec.ProgType) bool {
-	return t == spec.ProgSocketFilter || t == spec.ProgSchedCls || t == spec.ProgSchedAct
+	_, ok := skbAccess[t]
+	return ok
 }
 
 func (s *SKB) on() int { return s.CPU }
@@ -75,16 +113,15 @@ func (s *SKB) setup(e *Env, p *Program) (*vm.Region, error) {
 	if len(s.Data) > skbMaxLen {
 		return nil, fmt.Errorf("packet of %d bytes: at most %d: %w", len(s.Data), skbMaxLen, spec.EINVAL)
 	}
-	direct := p.Type() != spec.ProgSocketFilter
-	perm := vm.PermNone
-	if direct {
-		perm = vm.PermRW
-	}
+	perm := skbAccess[p.Type()]
+	direct := perm != vm.PermNone
 	pkt, err := e.newPacket(s.Data, skbHeadroom, skbTailroom, perm)
 	if err != nil {
 		return nil, err
 	}
-	e.packet = pkt
+	if e.packet = pkt; hasEthernet(p.Type()) {
+		pkt.network = ethHeader
+	}
 	if !direct {
 		// LD_ABS reads the packet although the program has no pointer to it.
 		pkt.write = vm.PermRead
@@ -94,12 +131,24 @@ func (s *SKB) setup(e *Env, p *Program) (*vm.Region, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.fill(e.rt.mem.Raw(ctx.Base, skbSize))
 	layout := p.Type().Ctx()
-	for i := range layout.Fields {
-		if f := &layout.Fields[i]; f.WritableBy(p.Type()) {
-			e.rt.mem.Protect(ctx.Base+uint64(f.Off), uint64(f.Size), vm.PermRW)
+	s.fill(e.rt.mem.Raw(ctx.Base, skbSize))
+	if p.Type() == spec.ProgCgroupSKB || p.Type() == spec.ProgSKSKB {
+		family := uint64(afInet)
+		if len(s.Data) > 0 && s.Data[0]>>4 == 6 {
+			family = afInet6
 		}
+		put := []FieldValue{Number("family", family)}
+		if err := putFields(e.rt.mem.Raw(ctx.Base, skbSize), layout, put); err != nil {
+			return nil, err
+		}
+	}
+	if err := putFields(e.rt.mem.Raw(ctx.Base, skbSize), layout, s.Fields); err != nil {
+		return nil, err
+	}
+	e.openWritable(ctx, layout, p.Type())
+	if err := s.pointers(e, ctx, p.Type()); err != nil {
+		return nil, err
 	}
 	pkt.sync = func() {
 		b := e.rt.mem.Raw(ctx.Base, skbSize)
@@ -113,6 +162,34 @@ func (s *SKB) setup(e *Env, p *Program) (*vm.Region, error) {
 	}
 	pkt.sync()
 	return ctx, nil
+}
+
+// pointers fills the fields that point to other structures.
+func (s *SKB) pointers(e *Env, ctx *vm.Region, t spec.ProgType) error {
+	put := func(off, v uint64) { binary.LittleEndian.PutUint64(e.rt.mem.Raw(ctx.Base+off, 8), v) }
+	if s.Sock != nil || hasSocket(t) {
+		sk, err := e.newSock(s.Sock)
+		if err != nil {
+			return err
+		}
+		put(skbSock, sk)
+	}
+	if t != spec.ProgFlowDissector {
+		return nil
+	}
+	keys, err := e.rt.windowAt(e.rt.cpus[e.cpu], vm.RegionScratch, flowKeysSize, vm.PermRW)
+	if err != nil {
+		return err
+	}
+	// net/bpf/test_run.c, bpf_prog_test_run_flow_dissector
+	b := e.rt.mem.Raw(keys.Base, keys.Size)
+	binary.LittleEndian.PutUint16(b[flowKeysNhoff:], ethHeader)
+	if len(s.Data) >= ethHeader {
+		copy(b[flowKeysNProto:flowKeysNProto+2], s.Data[12:14])
+	}
+	e.flowKeys = keys
+	put(skbFlowKeys, keys.Base)
+	return nil
 }
 
 // fill writes the fields that do not depend on where the packet lies.
@@ -169,7 +246,12 @@ const tcRedirect = 7
 
 func (s *SKB) finish(e *Env, res *Result) {
 	res.Packet = e.packet.bytes()
-	if res.Prog.Type() != spec.ProgSocketFilter && uint32(res.R0) == tcRedirect {
-		res.Redirect = e.redirect
+	switch res.Prog.Type() {
+	case spec.ProgSchedCls, spec.ProgSchedAct, spec.ProgLWTXmit: // BPF_REDIRECT is the same number
+		if uint32(res.R0) == tcRedirect {
+			res.Redirect = e.redirect
+		}
+	case spec.ProgFlowDissector:
+		res.Output = bytes.Clone(e.rt.mem.Raw(e.flowKeys.Base, flowKeysSize))
 	}
 }

@@ -15,9 +15,14 @@ import (
 
 // progTypes are the program types that have a hook here.
 var progTypes = map[spec.ProgType]bool{
-	spec.ProgKprobe: true, spec.ProgTracepoint: true, spec.ProgRawTracepoint: true,
-	spec.ProgPerfEvent: true,
-	spec.ProgXDP:       true, spec.ProgSocketFilter: true, spec.ProgSchedCls: true, spec.ProgSchedAct: true,
+	spec.ProgKprobe: true, spec.ProgTracepoint: true, spec.ProgRawTracepoint: true, spec.ProgRawTracepointWritable: true,
+	spec.ProgPerfEvent: true, spec.ProgTracing: true, spec.ProgLSM: true,
+	spec.ProgXDP: true, spec.ProgSocketFilter: true, spec.ProgSchedCls: true, spec.ProgSchedAct: true,
+	spec.ProgCgroupSKB: true, spec.ProgLWTIn: true, spec.ProgLWTOut: true, spec.ProgLWTXmit: true, spec.ProgLWTSeg6Local: true,
+	spec.ProgSKSKB: true, spec.ProgFlowDissector: true, spec.ProgNetfilter: true,
+	spec.ProgSockOps: true, spec.ProgSKMsg: true, spec.ProgSKLookup: true, spec.ProgSKReuseport: true,
+	spec.ProgCgroupSock: true, spec.ProgCgroupSockAddr: true, spec.ProgCgroupDevice: true,
+	spec.ProgCgroupSysctl: true, spec.ProgCgroupSockopt: true, spec.ProgLircMode2: true,
 	spec.ProgSyscall: true,
 }
 
@@ -124,7 +129,7 @@ func (l *loader) loadProgram(s *spec.ProgramSpec) (*Program, error) {
 	p := &Program{rt: l.rt, spec: s, id: uint32(len(l.rt.progs) + 1)}
 	p.code = &vm.Code{
 		Name: s.Name, Insns: slices.Clone(s.Insns), Funcs: s.Funcs, Helpers: map[int32]*vm.Helper{}, Kfuncs: map[int32]*vm.Helper{},
-		Ctx: ctxLayout(s), Spec: s,
+		Ctx: ctxLayout(s), Spec: s, ProbeMem: l.rt.probeLoads(s),
 	}
 	var errs []error
 	for pc, ins := range s.Insns.All() {

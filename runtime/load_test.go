@@ -40,8 +40,8 @@ func TestRefusals(t *testing.T) {
 			"map \"m\": map type sockmap is not supported", true, 0},
 		{"map attributes", ".map m type=array key=8 value=4 max_entries=1\n.program p xdp\n\tr1 = map[m]\n\tr0 = 0\n\texit",
 			"map \"m\": create: EINVAL", false, spec.EINVAL},
-		{"program type", ".license \"GPL\"\n.program p lsm/file_open\n\tr0 = 0\n\texit",
-			"p: program type lsm is not supported", true, 0},
+		{"program type", ".license \"GPL\"\n.program p struct_ops/init\n\tr0 = 0\n\texit",
+			"p: program type struct_ops is not supported", true, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -16,7 +16,9 @@ type packet struct {
 	r     *vm.Region
 	meta  uint64 // start of the metadata before the packet; data when there is none
 	write vm.Perm
-	frags [][]byte
+	// network is where the network header begins.
+	network uint64
+	frags   [][]byte
 	// sync writes data, data_end and so on into the context.
 	sync func()
 }

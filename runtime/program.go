@@ -74,32 +74,84 @@ func (p *Program) bpfFunc() (vm.Runner, error) {
 }
 
 // Target is where the program asks to be attached, as [Runtime.Fire] names it:
-// "kprobe:do_unlinkat", "tracepoint:syscalls/sys_enter_openat", "xdp".
-func (p *Program) Target() string {
-	prefix, rest, _ := strings.Cut(strings.TrimPrefix(p.spec.Section, "?"), "/")
+// "kprobe:do_unlinkat", "tracepoint:syscalls/sys_enter_openat", "cgroup:connect4",
+// "xdp".
+func (p *Program) Target() string { return targetOf(p.spec) }
+
+// hook returns the target's two halves.
+func (p *Program) hook() (kind, name string) {
+	kind, name, _ = strings.Cut(p.Target(), ":")
+	return kind, name
+}
+
+// attachHooks are the hooks of types that are attached by an attach type alone, and
+// the kind of hook of tracing programs.
+var attachHooks = map[spec.ProgType]map[spec.AttachType]string{
+	spec.ProgTracing: {
+		spec.AttachTraceRawTP: "tp_btf", spec.AttachTraceFentry: "fentry", spec.AttachTraceFexit: "fexit",
+		spec.AttachModifyReturn: "fmod_ret", spec.AttachTraceIter: "iter",
+	},
+	spec.ProgLSM:      {spec.AttachLSMMAC: "lsm", spec.AttachLSMCgroup: "lsm_cgroup"},
+	spec.ProgSchedCls: {spec.AttachTCXIngress: "tcx:ingress", spec.AttachTCXEgress: "tcx:egress", spec.AttachNetkitPrimary: "netkit:primary", spec.AttachNetkitPeer: "netkit:peer"},
+	spec.ProgCgroupSKB: {
+		spec.AttachCgroupInetIngress: "cgroup_skb:ingress", spec.AttachCgroupInetEgress: "cgroup_skb:egress",
+	},
+	spec.ProgCgroupSock: {
+		spec.AttachCgroupInetSockCreate: "cgroup:sock_create", spec.AttachCgroupInetSockRelease: "cgroup:sock_release",
+		spec.AttachCgroupInet4PostBind: "cgroup:post_bind4", spec.AttachCgroupInet6PostBind: "cgroup:post_bind6",
+	},
+	spec.ProgCgroupSockAddr: {
+		spec.AttachCgroupInet4Bind: "cgroup:bind4", spec.AttachCgroupInet6Bind: "cgroup:bind6",
+		spec.AttachCgroupInet4Connect: "cgroup:connect4", spec.AttachCgroupInet6Connect: "cgroup:connect6",
+		spec.AttachCgroupUDP4Sendmsg: "cgroup:sendmsg4", spec.AttachCgroupUDP6Sendmsg: "cgroup:sendmsg6",
+		spec.AttachCgroupUDP4Recvmsg: "cgroup:recvmsg4", spec.AttachCgroupUDP6Recvmsg: "cgroup:recvmsg6",
+		spec.AttachCgroupInet4Getpeername: "cgroup:getpeername4", spec.AttachCgroupInet6Getpeername: "cgroup:getpeername6",
+		spec.AttachCgroupInet4Getsockname: "cgroup:getsockname4", spec.AttachCgroupInet6Getsockname: "cgroup:getsockname6",
+		spec.AttachCgroupUnixConnect: "cgroup:connect_unix", spec.AttachCgroupUnixSendmsg: "cgroup:sendmsg_unix",
+		spec.AttachCgroupUnixRecvmsg: "cgroup:recvmsg_unix", spec.AttachCgroupUnixGetpeername: "cgroup:getpeername_unix",
+		spec.AttachCgroupUnixGetsockname: "cgroup:getsockname_unix",
+	},
+	spec.ProgCgroupSockopt: {
+		spec.AttachCgroupGetsockopt: "cgroup:getsockopt", spec.AttachCgroupSetsockopt: "cgroup:setsockopt",
+	},
+	spec.ProgSKSKB: {
+		spec.AttachSKSKBStreamParser: "sk_skb:stream_parser", spec.AttachSKSKBStreamVerdict: "sk_skb:stream_verdict",
+		spec.AttachSKSKBVerdict: "sk_skb:verdict",
+	},
+	spec.ProgSKReuseport: {spec.AttachSKReuseportSelectOrMigrate: "sk_reuseport:migrate"},
+}
+
+// typeHooks are the hooks of the other types.
+var typeHooks = map[spec.ProgType]string{
+	spec.ProgTracepoint: "tracepoint", spec.ProgRawTracepoint: "raw_tracepoint", spec.ProgRawTracepointWritable: "raw_tracepoint",
+	spec.ProgXDP: "xdp", spec.ProgSchedCls: "tc", spec.ProgSchedAct: "tc", spec.ProgSocketFilter: "socket",
+	spec.ProgPerfEvent: "perf_event", spec.ProgSockOps: "sockops",
+	spec.ProgCgroupDevice: "cgroup:dev", spec.ProgCgroupSysctl: "cgroup:sysctl",
+}
+
+// targetOf is the target that a program's section, type and attach type choose.
+func targetOf(s *spec.ProgramSpec) string {
+	prefix, rest, _ := strings.Cut(strings.TrimPrefix(s.Section, "?"), "/")
 	prefix, _, _ = strings.Cut(prefix, ".") // kprobe.multi, xdp.frags, uprobe.s
-	if p.spec.AttachTo != "" {
-		rest = p.spec.AttachTo
+	if s.AttachTo != "" {
+		rest = s.AttachTo
 	}
-	switch p.spec.Type {
-	case spec.ProgKprobe:
+	if s.Type == spec.ProgKprobe {
 		switch prefix {
 		case "kprobe", "kretprobe", "uprobe", "uretprobe", "ksyscall", "kretsyscall", "usdt":
 			return prefix + ":" + rest
 		}
 		return "kprobe:" + rest
-	case spec.ProgTracepoint:
-		return "tracepoint:" + rest
-	case spec.ProgRawTracepoint:
-		return "raw_tracepoint:" + rest
-	case spec.ProgXDP:
-		return "xdp"
-	case spec.ProgSchedCls, spec.ProgSchedAct:
-		return "tc"
-	case spec.ProgSocketFilter:
-		return "socket"
-	case spec.ProgPerfEvent:
-		return "perf_event"
 	}
-	return p.spec.Type.String()
+	hook, byAttach := attachHooks[s.Type][s.Attach]
+	if !byAttach {
+		if hook = typeHooks[s.Type]; hook == "" {
+			hook = s.Type.String()
+		}
+	}
+	switch s.Type {
+	case spec.ProgTracing, spec.ProgLSM, spec.ProgTracepoint, spec.ProgRawTracepoint, spec.ProgRawTracepointWritable:
+		return hook + ":" + rest
+	}
+	return hook
 }

@@ -9,7 +9,8 @@ import (
 )
 
 // Input is what a hook gives to a program: [XDP], [SKB], [Kprobe], [Tracepoint],
-// [RawTracepoint], [PerfEvent] or [Syscall]. The zero CPU field is CPU 0.
+// [RawTracepoint], [Tracing], [Iter], [PerfEvent], [Context], [Netfilter] or
+// [Syscall]. The zero CPU field is CPU 0.
 type Input interface {
 	// accepts says whether programs of the type run on it.
 	accepts(t spec.ProgType) bool
@@ -33,6 +34,10 @@ type Result struct {
 	Ctx      []byte    // the context as the program left it
 	Redirect *Redirect // what bpf_redirect asked for, when R0 says to do it
 
+	Changed []FieldChange // of a Context: the fields that the program changed
+	Output  []byte        // iterators: the text in the seq_file; flow dissectors: struct bpf_flow_keys; raw_tracepoint.w: the buffer
+	Retval  int64         // cgroup hooks: what bpf_set_retval left
+
 	Trace   []TraceLine // what bpf_trace_printk wrote
 	Records []Record    // what was sent to user space; see Options.KeepRecords
 }
@@ -48,11 +53,12 @@ type Redirect struct {
 func (p *Program) Run(in Input) (Result, error) {
 	p.rt.mu.Lock()
 	defer p.rt.mu.Unlock()
-	return p.run(in, 0)
+	return p.run(in, 0, 0)
 }
 
-// run runs the program; cookie is that of the attachment.
-func (p *Program) run(in Input, cookie uint64) (Result, error) {
+// run runs the program; cookie is that of the attachment, retval what the programs
+// before it at a cgroup hook have left.
+func (p *Program) run(in Input, cookie uint64, retval int64) (Result, error) {
 	rt := p.rt
 	fail := func(err error) (Result, error) {
 		return Result{Prog: p}, fmt.Errorf("run %s: %w", p.Name(), err)
@@ -71,7 +77,7 @@ func (p *Program) run(in Input, cookie uint64) (Result, error) {
 	if err != nil {
 		return fail(err)
 	}
-	e.cookie = cookie
+	e.cookie, e.retval = cookie, retval
 	exit, err := runner.Run(e.m, e.ctx.Base)
 	return rt.end(e, p, in, exit, err)
 }
@@ -102,6 +108,7 @@ func (rt *Runtime) end(e *Env, p *Program, in Input, exit vm.Exit, err error) (R
 		}
 		res.Trap, res.Insns, e.redirect = trap, trap.Insns, nil
 	}
+	res.Retval = e.retval
 	res.Ctx = append(res.Ctx, rt.mem.Raw(e.ctx.Base, e.ctx.Size)...)
 	in.finish(e, &res)
 	if !rt.opts.KeepRecords {
@@ -184,6 +191,14 @@ func inputName(in Input) string {
 		return "a raw tracepoint"
 	case *PerfEvent:
 		return "a perf event"
+	case *Tracing:
+		return "a traced call"
+	case *Iter:
+		return "an iterator"
+	case *Netfilter:
+		return "a netfilter hook"
+	case *Context:
+		return "the context of another type"
 	}
 	return "a system call"
 }

@@ -32,21 +32,6 @@ func (l *Link) Program() *Program { return l.prog }
 // Target is where: "kprobe:do_unlinkat".
 func (l *Link) Target() string { return l.target }
 
-// hookKinds maps the word before the colon to the types of programs that may be
-// attached there.
-var hookKinds = map[string][]spec.ProgType{
-	"kprobe": {spec.ProgKprobe}, "kretprobe": {spec.ProgKprobe},
-	"ksyscall": {spec.ProgKprobe}, "kretsyscall": {spec.ProgKprobe},
-	"uprobe": {spec.ProgKprobe}, "uretprobe": {spec.ProgKprobe}, "usdt": {spec.ProgKprobe},
-	"tracepoint":     {spec.ProgTracepoint},
-	"raw_tracepoint": {spec.ProgRawTracepoint},
-	"perf_event":     {spec.ProgPerfEvent},
-	"xdp":            {spec.ProgXDP},
-	"tc":             {spec.ProgSchedCls, spec.ProgSchedAct},
-	"socket":         {spec.ProgSocketFilter},
-	"syscall":        {spec.ProgSyscall},
-}
-
 // ErrNoHook is the cause when a target's first word is no hook.
 var ErrNoHook = errors.New("no such hook")
 
@@ -60,8 +45,8 @@ func hookKind(target string) (string, error) {
 
 // Attach adds the program to a hook; an empty target is the program's own
 // ([Program.Target]). Targets of kprobes may be patterns with * and ?, as those of
-// kprobe.multi are: the program runs for each function that fits. An XDP hook and a socket hold one program: a second one is
-// EBUSY.
+// kprobe.multi are: the program runs for each function that fits. Some hooks hold one
+// program, such as XDP's and a socket's: a second one is EBUSY.
 func (rt *Runtime) Attach(p *Program, target string) (*Link, error) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
@@ -73,7 +58,7 @@ func (rt *Runtime) Attach(p *Program, target string) (*Link, error) {
 	if err != nil {
 		return fail(err)
 	}
-	if !slices.Contains(hookKinds[kind], p.Type()) {
+	if !slices.Contains(hookKinds[kind].types, p.Type()) {
 		return fail(fmt.Errorf("%s: a program of type %s: %w", target, p.Type(), spec.EINVAL))
 	}
 	a := rt.arrays[target]
@@ -81,7 +66,7 @@ func (rt *Runtime) Attach(p *Program, target string) (*Link, error) {
 		a = &runArray{}
 		rt.arrays[target] = a
 	}
-	if len(a.links) > 0 && (kind == "xdp" || kind == "socket") {
+	if len(a.links) > 0 && hookKinds[kind].combine == theOne {
 		return fail(fmt.Errorf("%s: %s is attached already: %w", target, a.links[0].prog.Name(), spec.EBUSY))
 	}
 	rt.links++
@@ -147,65 +132,4 @@ func globMatch(pattern, s string) bool {
 		}
 	}
 	return strings.Trim(pattern[i:], "*") == ""
-}
-
-// Firing is what one event did.
-type Firing struct {
-	Target string
-	// Ret combines the programs' results as the hook does; see [Runtime.Fire].
-	Ret uint64
-	// Results are those of the programs that ran, in order.
-	Results []Result
-}
-
-// tcNext tells tc to ask the next program (include/uapi/linux/bpf.h, TCX_NEXT;
-// the same as TC_ACT_UNSPEC).
-const tcNext = ^uint32(0)
-
-// Fire runs what is attached to a hook:
-//
-//   - kprobes, tracepoints and perf events: every program; the results are ANDed,
-//     starting with 1 (kernel/trace/bpf_trace.c, trace_call_bpf over
-//     bpf_prog_run_array). Zero keeps the event out of perf's own buffer.
-//   - raw tracepoints: every program; nobody looks at the results.
-//   - tc: until a program answers something else than TC_ACT_UNSPEC
-//     (include/net/tcx.h, tcx_run); each sees the packet as the one before left it.
-//   - xdp, socket, syscall: the one program.
-//
-// A program that traps counts as 0 and does not keep the others from running.
-func (rt *Runtime) Fire(target string, in Input) (Firing, error) {
-	rt.mu.Lock()
-	defer rt.mu.Unlock()
-	f := Firing{Target: target}
-	kind, err := hookKind(target)
-	if err != nil {
-		return f, fmt.Errorf("fire: %w", err)
-	}
-	anded := uint64(1)
-	for _, l := range rt.linksAt(target) {
-		res, err := l.prog.run(in, l.Cookie)
-		if err != nil {
-			return f, fmt.Errorf("fire %s: %w", target, err)
-		}
-		f.Results = append(f.Results, res)
-		f.Ret = res.R0
-		switch kind {
-		case "raw_tracepoint":
-			f.Ret = 0
-		case "tc":
-			if uint32(res.R0) != tcNext {
-				return f, nil
-			}
-			if skb, ok := in.(*SKB); ok {
-				next := *skb
-				next.Data = res.Packet
-				in = &next
-			}
-		case "xdp", "socket", "syscall":
-		default: // bpf_prog_run_array works on u32
-			anded &= uint64(uint32(res.R0))
-			f.Ret = anded
-		}
-	}
-	return f, nil
 }

@@ -49,21 +49,22 @@ type Runtime struct {
 	// Rand makes the random numbers of programs.
 	Rand *Rand
 
-	mu     sync.Mutex
-	opts   Options
-	mem    *vm.Memory
-	cpus   []*cpu
-	maps   []kmap
-	progs  []*Program
-	tasks  taskTable
-	heap   heap
-	task   Task
-	stacks Stacks
-	trace  traceBuf
-	mocks  map[spec.HelperID]MockFunc
-	arrays map[string]*runArray
-	links  uint64 // attachments ever made
-	stats  bool
+	mu      sync.Mutex
+	opts    Options
+	mem     *vm.Memory
+	cpus    []*cpu
+	maps    []kmap
+	progs   []*Program
+	tasks   taskTable
+	heap    heap
+	task    Task
+	objects objectTable
+	stacks  Stacks
+	trace   traceBuf
+	mocks   map[spec.HelperID]MockFunc
+	arrays  map[string]*runArray
+	links   uint64 // attachments ever made
+	stats   bool
 }
 
 // cpu is one virtual CPU: its machine and the memory in which it gives programs

@@ -40,6 +40,10 @@ type Code struct {
 	// Kfuncs serve the calls of kernel functions, by the BTF id in imm: they leave
 	// the program as helpers do.
 	Kfuncs map[int32]*Helper
+
+	// ProbeMem marks the loads, by slot, whose base is a typed kernel pointer: they
+	// never trap, see [Machine.ProbeLoad]. Nil: there are none.
+	ProbeMem []bool
 	// Ctx describes what R1 points to at entry; nil when it is unknown, and then
 	// the checking engines allow the whole region.
 	Ctx *spec.CtxLayout
@@ -64,6 +68,9 @@ func (c *Code) Callee(ins isa.Instruction) *Helper {
 	}
 	return c.Helpers[ins.Imm]
 }
+
+// Probes reports whether the slot is a load through a typed kernel pointer.
+func (c *Code) Probes(pc isa.PC) bool { return int(pc) < len(c.ProbeMem) && c.ProbeMem[pc] }
 
 // CallX finds the helper that callx calls: v, the value of reg, is its number.
 func (c *Code) CallX(reg isa.Register, v uint64) (*Helper, *Trap) {

@@ -20,9 +20,10 @@ const (
 	RegionRingBuf                    // ring buffer records
 	RegionTask                       // kernel structures that a program may read
 	RegionScratch                    // memory of the runtime
+	RegionSock                       // what programs see of a socket
 )
 
-var regionNames = [...]string{"stack", "ctx", "pkt", "map_value", "map", "func", "ringbuf_mem", "task", "scratch"}
+var regionNames = [...]string{"stack", "ctx", "pkt", "map_value", "map", "func", "ringbuf_mem", "task", "scratch", "sock"}
 
 // String returns the kernel's word for pointers into such a region.
 func (k RegionKind) String() string {

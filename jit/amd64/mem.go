@@ -60,6 +60,10 @@ func (c *compiler) permit(pc isa.PC, x reg, off int16, size int, need vm.Perm) {
 
 // load is class LDX.
 func (c *compiler) load(pc isa.PC, ins isa.Instruction) {
+	if c.Probes(pc) { // outside of the arena
+		c.leaveFor(exitServe, pc)
+		return
+	}
 	size := ins.Op.Size()
 	m := c.access(pc, ins.Src(), ins.Off, size.Bytes(), vm.PermRead)
 	c.loadFrom(m, regMap[ins.Dst()], size, ins.Op.Mode() == isa.ModeMEMSX)

@@ -22,6 +22,9 @@ func (r *run) serveInsn(l *loaded, slot isa.PC) *vm.Trap {
 		return r.callHelper(l, slot, int32(v), h)
 	case ins.Op.Class() == isa.ClassLD:
 		return r.loadPacket(l, slot, ins)
+	case ins.Op.Class() == isa.ClassLDX:
+		r.ctx.regs[ins.Dst()] = r.m.ProbeLoad(r.ctx.regs[ins.Src()]+uint64(int64(ins.Off)), ins)
+		return nil
 	}
 	return r.atomic(l, slot, ins)
 }
