@@ -15,5 +15,8 @@
 //	                    | 5            |
 //	                    +--------------+
 //
+// A [Picture] draws the blocks with their instructions, as characters, as SVG or for
+// Graphviz; [Graph.Layout] finds the places.
+//
 // The package looks at instructions only; it does not know what they do.
 package cfg

@@ -25,7 +25,7 @@ func cmdDisasm() *command {
 			"check what its verifier has proven.",
 		examples: []example{
 			{"bpfvm disasm testdata/kmem/kmem_modern.bpf.o:on_free -S", "one program with its C lines"},
-			{"bpfvm disasm prog.o --opcodes --linum", "raw bytes and line numbers"},
+			{"bpfvm disasm testdata/xdp/firewall.bpf.o --cfg=svg >flow.svg", "basic blocks and how control flows between them"},
 			{"bpfvm disasm --elf prog.o | bpfvm asm - -o again.o", "there and back"},
 		},
 		exits: []int{exitInput, exitUnsupported}, seeAlso: []string{"asm", "inspect", "explain"},
@@ -37,7 +37,7 @@ func cmdDisasm() *command {
 // disasmFlags are the flags of disasm.
 type disasmFlags struct {
 	source, opcodes, linum, elf, labels bool
-	stage                               string
+	stage, cfg                          string
 }
 
 func setupDisasm(a *app, c *cobra.Command) func([]string) error {
@@ -49,9 +49,14 @@ func setupDisasm(a *app, c *cobra.Command) func([]string) error {
 	fs.BoolVar(&f.labels, "labels", false, "name jump targets instead of counting slots")
 	fs.BoolVar(&f.elf, "elf", false, "show the object's own sections, before relocation")
 	fs.StringVar(&f.stage, "stage", "xlated", "which form: elf (as --elf), xlated (linked) or jit (x86-64)")
+	fs.StringVar(&f.cfg, "cfg", "", "draw the control flow of each function: as text, dot or svg `FORM`")
+	fs.Lookup("cfg").NoOptDefVal = "text"
 	a.btfFlag(c)
 	a.completeProgram(c)
 	return func(args []string) error {
+		if f.cfg != "" {
+			return a.disasmCFG(args[0], f.cfg, f.source)
+		}
 		switch f.stage {
 		case "xlated":
 		case "elf":
