@@ -12,6 +12,7 @@ import (
 
 	"bpfvm/runtime"
 	"bpfvm/spec"
+	"bpfvm/vm"
 )
 
 // Program is what is measured.
@@ -35,6 +36,8 @@ type Options struct {
 	SampleTime time.Duration // 0 means 10 ms
 	// Count is the number of samples of each engine; 0 means 15.
 	Count int
+	// JIT is the compiler to measure as "jit"; nil means jit.Engine.
+	JIT vm.Engine
 	// Budget bounds the instructions of one run; 0 means a billion.
 	Budget uint64
 	// Progress, when set, is called before each program.

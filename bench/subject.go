@@ -26,6 +26,9 @@ func open(ctx context.Context, name string, p *Program, o Options, k *kernelHost
 		if !jit.Native() {
 			return nil, fmt.Errorf("machine code runs on linux/amd64 only: %w", errors.ErrUnsupported)
 		}
+		if o.JIT != nil {
+			return openOwn(o.JIT, p, o)
+		}
 		return openOwn(jit.Engine, p, o)
 	case "kernel":
 		return k.open(ctx, p)

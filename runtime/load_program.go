@@ -126,7 +126,7 @@ func (l *loader) checkWide(p *spec.ProgramSpec, pc isa.PC, ins isa.Instruction) 
 
 // loadProgram links a program: references become addresses.
 func (l *loader) loadProgram(s *spec.ProgramSpec) (*Program, error) {
-	p := &Program{rt: l.rt, spec: s, id: uint32(len(l.rt.progs) + 1)}
+	p := &Program{rt: l.rt, spec: s, coll: l.cs, id: uint32(len(l.rt.progs) + 1)}
 	p.code = &vm.Code{
 		Name: s.Name, Insns: slices.Clone(s.Insns), Funcs: s.Funcs, Helpers: map[int32]*vm.Helper{}, Kfuncs: map[int32]*vm.Helper{},
 		Ctx: ctxLayout(s), Spec: s, ProbeMem: l.rt.probeLoads(s),

@@ -18,6 +18,10 @@ type Program struct {
 	funcs  []*vm.Func // of the code, that handles stand for
 	runner vm.Runner  // nil until the first run
 
+	coll     *spec.CollectionSpec // what the program came with
+	verified bool                 // proven is the verifier's answer
+	proven   *spec.Facts
+
 	runCnt, runTime uint64
 }
 
@@ -62,6 +66,7 @@ func (p *Program) bpfFunc() (vm.Runner, error) {
 			p.code.Helpers[id] = h
 		}
 	}
+	p.code.Facts = p.facts()
 	r, err := p.rt.opts.Engine.Compile(p.code)
 	if err != nil {
 		return nil, fmt.Errorf("compile: %w", err)

@@ -17,6 +17,13 @@ type Engine interface {
 	Compile(*Code) (Runner, error)
 }
 
+// FactsUser is an engine that asks for [Code.Facts]: to find them takes a
+// verification, which others can do without.
+type FactsUser interface {
+	Engine
+	UsesFacts() bool
+}
+
 // Runner is a compiled program, the kernel's bpf_func with its insnsi.
 type Runner interface {
 	// Code returns what was compiled.
@@ -47,6 +54,9 @@ type Code struct {
 	// Ctx describes what R1 points to at entry; nil when it is unknown, and then
 	// the checking engines allow the whole region.
 	Ctx *spec.CtxLayout
+	// Facts are what is proven of the code; nil when nothing is. Wrong ones may make
+	// the program compute nonsense, but do no harm outside of the arena.
+	Facts *spec.Facts
 	// Spec is where the code came from; nil for code made by hand.
 	Spec *spec.ProgramSpec
 }

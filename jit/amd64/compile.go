@@ -29,18 +29,26 @@ const frameStride = 1024
 type Options struct {
 	// NoBMI2 makes shifts by a register use cl instead of SHLX and its kin.
 	NoBMI2 bool
+	// Off are the passes to leave out.
+	Off Pass
 }
+
+// on reports whether a pass is to be done.
+func (o Options) on(p Pass) bool { return o.Off&p == 0 }
 
 // image is machine code before it is put into executable memory: pure data, the
 // same on every host.
 type image struct {
 	text  []byte
-	entry []int32 // offset of each slot's code; that of second slots is unused
+	entry []int32 // offset of each slot's code, -1 where none may begin; that of second slots is unused
 	phi   []int32 // see budget.go
 	slack uint64
 	exact bool
 	items []item // what text was made of
 	at    []int32
+	// labels are where labels lie among the items, slots those of the slots.
+	labels []int32
+	slots  []label
 	// checksDepth says that calls look whether a frame is left.
 	checksDepth bool
 }
@@ -53,6 +61,8 @@ type compiler struct {
 	exact bool
 	depth bool // calls check the depth
 	phi   []int32
+	flow  *flow
+	now   regs // what is known before the present instruction
 
 	slots []label // of each slot's instruction
 	funcs map[isa.PC]label
@@ -76,6 +86,8 @@ func translate(s *source, id uint32, exact bool, opt Options) (*image, error) {
 		c.depth = c.depth || s.funcs[i].frames == 0
 	}
 	c.setPhi()
+	c.flow = s.flow
+	notHere := make([]bool, n) // slots before which a temporary holds something
 	for i := range c.slots {
 		c.slots[i] = c.newLabel()
 	}
@@ -95,11 +107,13 @@ func translate(s *source, id uint32, exact bool, opt Options) (*image, error) {
 		if n := s.Pos[pc]; !exact && n > 0 && n%yieldEvery == 0 {
 			c.leaveFor(exitSlice, pc)
 		}
-		c.bind(c.slots[pc])
+		c.arrive(pc)
+		notHere[pc] = c.cache.live()
 		if exact {
 			c.countOne(pc)
 		}
 		c.insn(pc, ins)
+		c.pass(pc)
 	}
 	for len(c.later) > 0 {
 		list := c.later
@@ -114,9 +128,13 @@ func translate(s *source, id uint32, exact bool, opt Options) (*image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Name, err)
 	}
-	img := &image{text: a.text, phi: c.phi, exact: exact, items: c.items, at: a.at, checksDepth: c.depth, entry: make([]int32, n)}
+	img := &image{text: a.text, phi: c.phi, exact: exact, items: c.items, at: a.at,
+		labels: c.labels, slots: c.slots, checksDepth: c.depth, entry: make([]int32, n)}
 	for pc := range n {
 		img.entry[pc] = a.labels[c.slots[pc]]
+		if notHere[pc] {
+			img.entry[pc] = -1
+		}
 	}
 	img.slack = c.slackOf()
 	return img, nil
@@ -184,6 +202,7 @@ func inContext(r reg, off int32) mem { return mem{r, noReg, ctxBase + off} }
 func (c *compiler) leaveFor(k exitKind, pc isa.PC) {
 	c.ri(opMovL, regTmp, exitCode(k, int(pc)))
 	c.jump(called, c.serve)
+	c.cache = cache{}
 }
 
 // entryStub is bpf_func(ctx, insnsi), ctx in rdi and insnsi in rsi: all other

@@ -14,9 +14,9 @@
 //
 // # One instruction
 //
-// Most instructions are one of x86. An access through another pointer than R10 is
-// checked first, by the permission of its first and of its last byte; permissions
-// lie at a constant distance from the bytes ([vm.NativePerm]):
+// Most instructions are one of x86. An access that nobody has proven is checked
+// first, by the permission of its first and of its last byte; permissions lie at a
+// constant distance from the bytes ([vm.NativePerm]):
 //
 //	r0 = *(u32 *)(r1 +4)      lea  r11, [rdi+4]
 //	                          cmp  r11, NativeLimit-7
@@ -26,6 +26,21 @@
 //	                          test byte ptr [r12+r11+NativePerm+3], 1
 //	                          je   refused
 //	                          mov  eax, [r12+r11]
+//
+// What the verifier has proven ([vm.Code.Facts]) needs no check, only containment: the
+// address is cut to 32 bits.
+//
+//	r0 = *(u32 *)(r1 +4)      mov  r10d, edi
+//	                          mov  eax, [r12+r10+4]
+//
+// Nor is it cut where machine code itself guarantees that it is small enough
+// (known.go): a pointer that was loaded with 4 bytes and moved by a bounded number,
+// as packet pointers are. Then an access is one instruction, as in the kernel.
+//
+// # Passes
+//
+// Such improvements are passes ([Pass]) that can be left out one by one
+// ([Options.Off]), to see what each does.
 //
 // # Native stack
 //
@@ -44,8 +59,9 @@
 //
 // # Nothing gets out
 //
-// Every address is r12 plus a number that was just found to be below 2 GiB, or a
-// frame pointer plus a displacement within the frame (mem.go). Loops, calls and
+// Every address is r12 plus a number that was just found to be below 2 GiB, or cut to
+// 32 bits, or known to be within the window (mem.go); wrong facts change nothing in
+// this. A test proves it of images by their x86 instructions alone. Loops, calls and
 // returns count down a slice of the budget and leave when it is used up
 // (budget.go), so that the garbage collector never waits long; the budget ends at
 // the same instruction as in the interpreter. Frames are counted. Code pages are
@@ -53,8 +69,7 @@
 //
 // # What it is not
 //
-// There is no pass yet that removes checks or joins instructions: each slot's code
-// stands for itself. Kernel functions and casts between address spaces are
+// Kernel functions and casts between address spaces are
 // refused by name, as in the interpreter. Machine code runs on linux/amd64 only;
 // elsewhere programs compile and list, and Run says that it cannot.
 package amd64

@@ -415,6 +415,7 @@ type code struct {
 	items  []item
 	labels []int32 // index of an item; -1: not bound yet
 	slot   int32
+	cache  cache // what r10 and r11 hold
 }
 
 func (c *code) newLabel() label {
@@ -424,7 +425,21 @@ func (c *code) newLabel() label {
 
 func (c *code) bind(l label) { c.labels[l] = int32(len(c.items)) }
 
-func (c *code) add(in instr) { c.items = append(c.items, item{in: in, slot: c.slot}) }
+func (c *code) add(in instr) {
+	c.items = append(c.items, item{in: in, slot: c.slot})
+	if in.hasDst() && (in.dst == regTmp || in.dst == regAddr) {
+		c.cache.of[in.dst-regTmp] = cached{}
+	}
+}
+
+// hasDst reports whether dst is an operand.
+func (in instr) hasDst() bool {
+	switch in.form {
+	case fR, fRR, fRI, fRM, fRRI, fRRR, fRCL:
+		return true
+	}
+	return false
+}
 
 func (c *code) jump(cc cond, to label) {
 	c.items = append(c.items, item{cond: cc, to: to, slot: c.slot})

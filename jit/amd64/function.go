@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"bpfvm/isa"
+	"bpfvm/spec"
 	"bpfvm/vm"
 )
 
@@ -11,6 +12,8 @@ import (
 type source struct {
 	*vm.Prepared
 	funcs []function // one for each of Subprogs
+	facts *spec.Facts
+	flow  *flow
 }
 
 // function is what the compiler knows of a function beyond its [vm.Subprog].
@@ -28,12 +31,15 @@ type function struct {
 
 // prepare checks the code and looks at its functions. When control crosses from one
 // into another by a jump or by running on, all get what any of them could need.
-func prepare(code *vm.Code) (*source, error) {
+func prepare(code *vm.Code, opt Options) (*source, error) {
 	p, err := vm.Prepare(code)
 	if err != nil {
 		return nil, err
 	}
 	s := &source{Prepared: p, funcs: make([]function, len(p.Subprogs))}
+	if opt.on(PassProven) {
+		s.facts = code.Facts
+	}
 	for i := range s.funcs {
 		f := &s.funcs[i]
 		f.Subprog = &p.Subprogs[i]
@@ -46,6 +52,7 @@ func prepare(code *vm.Code) (*source, error) {
 	if !p.Crossing {
 		s.findFrames()
 	}
+	s.flow = newFlow(s, opt.on(PassKnown))
 	return s, nil
 }
 

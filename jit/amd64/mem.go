@@ -2,23 +2,42 @@ package amd64
 
 import (
 	"bpfvm/isa"
+	"bpfvm/spec"
 	"bpfvm/vm"
 )
 
-// Containment: machine code reaches memory at regArena + x + d, where either
+// Containment: machine code reaches memory at regArena + x + d, where
 //
-//   - x is R10, which only machine code sets, and d a displacement into its frame, or
 //   - x was just found to be below vm.NativeLimit as a 64-bit number, and d is 0
-//     or, for the permission, vm.NativePerm or up to 7 more.
+//     or, for the permission, vm.NativePerm or up to 7 more; or
+//   - x is the lower half of a register, truncated here, and d any displacement of
+//     an instruction, 16 bits with a sign; or
+//   - what machine code itself guarantees of x (known.go) keeps x + d within the
+//     window of 4 GiB and its guards, or within the frame of R10, which only
+//     machine code sets.
 //
 // So nothing outside of the arena's own mapping can be reached, whatever is in the
-// registers.
+// registers and whatever is claimed to be proven: proofs take checks away, never
+// one of these.
 
-// access makes the operand for size bytes at base+off after checking what the
-// arena's permissions say of the first and the last byte.
+// Reach of an address that is not truncated: half of the window's guards is for it,
+// the other half for the displacement.
+const (
+	minIndex = -(1 << 15)
+	maxIndex = 1<<32 + 1<<15
+)
+
+// access makes the operand for size bytes at base+off. Unless the access is proven
+// it checks what the arena's permissions say of the first and the last byte.
 func (c *compiler) access(pc isa.PC, base isa.Register, off int16, size int, need vm.Perm) mem {
-	x := regMap[base]
-	if vm.InFrame(base, off, size) {
+	x, k := regMap[base], c.known(base)
+	if k.base == frame && k.lo+int64(off) >= -vm.StackSize && k.hi+int64(off)+int64(size) <= 0 {
+		return mem{regArena, x, int32(off)}
+	}
+	if c.facts.At(pc, size).Kind != spec.MemUnproven {
+		if !k.contained() {
+			x = c.truncated(base)
+		}
 		return mem{regArena, x, int32(off)}
 	}
 	c.permit(pc, x, off, size, need)
@@ -117,19 +136,21 @@ func (c *compiler) atomic(pc isa.PC, ins isa.Instruction) {
 		return
 	}
 	wide, src := size == isa.SizeDW, regMap[ins.Src()]
-	x, n := regMap[ins.Dst()], size.Bytes()
-	switch {
-	case !vm.InFrame(ins.Dst(), ins.Off, n):
-	case int(ins.Off)%n != 0: // R10 is aligned
-		c.leaveFor(exitServe, pc)
-		return
-	default:
-		c.readModifyWrite(op, mem{regArena, x, int32(ins.Off)}, src, wide)
+	n := size.Bytes()
+	if vm.InFrame(ins.Dst(), ins.Off, n) {
+		if int(ins.Off)%n != 0 { // R10 is aligned
+			c.leaveFor(exitServe, pc)
+			return
+		}
+		c.readModifyWrite(op, mem{regArena, regMap[ins.Dst()], int32(ins.Off)}, src, wide)
 		return
 	}
-	c.permit(pc, x, ins.Off, n, vm.PermRW)
-	if ins.Off == 0 {
-		c.rr(opMovQ, regAddr, x)
+	m := c.access(pc, ins.Dst(), ins.Off, n, vm.PermRW)
+	switch { // what follows needs all other registers
+	case m.disp != 0:
+		c.rm(opLea, regAddr, mem{m.index, noReg, m.disp})
+	case m.index != regAddr:
+		c.rr(opMovQ, regAddr, m.index)
 	}
 	// A locked access across cache lines stops the whole machine; where it is not
 	// aligned at all, Go does it.

@@ -12,6 +12,9 @@ type Engine struct {
 	Options Options
 }
 
+// UsesFacts says that proven accesses are compiled without checks.
+func (e Engine) UsesFacts() bool { return e.Options.on(PassProven) }
+
 // Name returns "jit".
 func (Engine) Name() string { return "jit" }
 
@@ -35,6 +38,10 @@ type Program struct {
 	once     sync.Once
 	exact    loaded
 	exactErr error
+
+	plainOnce sync.Once
+	plain     *Program
+	plainErr  error
 }
 
 // loaded is an image and, once it has run, where it lies in executable memory.
@@ -56,7 +63,7 @@ var lastID atomic.Uint32
 
 // Compile translates a program.
 func Compile(code *vm.Code, opt Options) (*Program, error) {
-	s, err := prepare(code)
+	s, err := prepare(code, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +84,17 @@ func (l *loaded) translate(p *Program, exact bool) (err error) {
 func (p *Program) exactly() (*loaded, error) {
 	p.once.Do(func() { p.exactErr = p.exact.translate(p, true) })
 	return &p.exact, p.exactErr
+}
+
+// plainly returns the program without any pass: one that can begin at any slot with
+// anything in the registers, and be left and entered everywhere.
+func (p *Program) plainly() (*Program, error) {
+	p.plainOnce.Do(func() {
+		opt := p.opt
+		opt.Off = AllPasses
+		p.plain, p.plainErr = Compile(p.Code(), opt)
+	})
+	return p.plain, p.plainErr
 }
 
 // Code returns what was compiled.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"bpfvm/isa"
+	"bpfvm/spec"
 	"bpfvm/vm"
 )
 
@@ -176,6 +177,16 @@ func TestRandom(t *testing.T) {
 		if o.trap != nil {
 			trapped++
 		}
+		// What has not trapped was allowed, which is all that a fact says.
+		code.Facts = lies(code.Insns)
+		if o.trap != nil && o.trap.Kind == vm.TrapMemory {
+			code.Facts.Access[o.trap.PC] = spec.AccessFact{}
+		}
+		for _, off := range []Pass{0, PassKnown, AllPasses} {
+			d.opt.Off = off
+			d.run(t, code, 3000)
+		}
+		d.opt.Off = 0
 		if n := o.exit.Insns; n > 1 && seed%8 == 0 {
 			d.run(t, code, n, n-1, n/2, n/3, 1)
 		}

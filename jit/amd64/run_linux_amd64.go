@@ -154,7 +154,7 @@ func (r *run) pushFrame(sp uint64, f *function) uint64 {
 func (r *run) choose(p *Program, slot isa.PC) (*loaded, *vm.Trap) {
 	l, left := &p.fast, r.m.Budget
 	f := p.src.funcAt(slot)
-	if left <= l.slack || !l.checksDepth && r.m.Depth+f.frames-1 > vm.MaxFrames {
+	if left <= l.slack || l.entry[slot] < 0 || !l.checksDepth && r.m.Depth+f.frames-1 > vm.MaxFrames {
 		var err error
 		if l, err = p.exactly(); err != nil {
 			return nil, p.cannotRun(err)

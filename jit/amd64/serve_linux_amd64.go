@@ -154,6 +154,12 @@ func (r *run) CallFunc(m *vm.Machine, fn *vm.Func, args [5]uint64) (uint64, erro
 	if t := p.src.CheckCallback(m, fn); t != nil {
 		return 0, t
 	}
+	if p.src.Subprogs[p.src.SubprogAt(isa.PC(fn.PC))].Start != isa.PC(fn.PC) {
+		var err error
+		if p, err = p.plainly(); err != nil {
+			return 0, &vm.Trap{Kind: vm.TrapCall, Msg: "callback: " + err.Error(), Cause: err}
+		}
+	}
 	c := r.ctx
 	saved, bias, depth := *c, r.bias, m.Depth
 	m.Depth++

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"bpfvm/bench"
+	"bpfvm/jit"
 	"bpfvm/runtime"
 	"bpfvm/scenario"
 	"bpfvm/spec"
@@ -42,6 +43,7 @@ func cmdBench() *command {
 			fs.IntVar(&f.count, "count", 15, "`N` samples of each engine")
 			fs.StringVar(&f.pcap, "pcap", "", "take the packet out of the capture `FILE`")
 			fs.IntVar(&f.frame, "frame", 0, "which packet of the capture: `N`, from 1")
+			a.jitPassesFlag(c, &f.passes)
 			a.btfFlag(c)
 			a.completeProgram(c)
 			return func(args []string) error { return a.bench(args, f) }
@@ -51,6 +53,7 @@ func cmdBench() *command {
 
 type benchFlags struct {
 	engines, pcap        string
+	passes               string
 	repeat, count, frame int
 }
 
@@ -87,6 +90,10 @@ func (a *app) bench(args []string, f benchFlags) error {
 		}
 		args = []string{benchSet}
 	}
+	passes, err := parsePasses(f.passes)
+	if err != nil {
+		return err
+	}
 	doc := benchDoc{docHead: head("bench"), Refused: []refusal{}}
 	var progs []*bench.Program
 	for _, arg := range args {
@@ -99,7 +106,7 @@ func (a *app) bench(args []string, f benchFlags) error {
 	if len(progs) == 0 {
 		return inputErr("bench: no program to measure")
 	}
-	rep, err := bench.Measure(a.ctx, progs, bench.Options{Engines: engines, Repeat: f.repeat, Count: f.count,
+	rep, err := bench.Measure(a.ctx, progs, bench.Options{Engines: engines, JIT: jit.With(passes), Repeat: f.repeat, Count: f.count,
 		Progress: func(n int, p *bench.Program) {
 			if a.io.ErrTTY && !a.flags.quiet {
 				fmt.Fprintf(a.io.Err, "\r%d of %d: %-40s", n+1, len(progs), p.Name)

@@ -21,8 +21,9 @@ func cmdDisasm() *command {
 			"relocation; that text, too, can be assembled, the whole object at once. FILE may be a " +
 			"directory.\n\n" +
 			"--stage=jit prints the machine code that bpfvm's compiler makes, below the instruction that " +
-			"it came from, on every host. The kernel's own machine code looks different: it does not " +
-			"check what its verifier has proven.",
+			"it came from, on every host. --jit-passes leaves parts of the compiler out, to see what they do: " +
+			"\"none\" translates each instruction by itself and checks every access, \"all,-known\" does all but one. " +
+			"The passes are " + passList() + ".",
 		examples: []example{
 			{"bpfvm disasm testdata/kmem/kmem_modern.bpf.o:on_free -S", "one program with its C lines"},
 			{"bpfvm disasm testdata/xdp/firewall.bpf.o --cfg=svg >flow.svg", "basic blocks and how control flows between them"},
@@ -37,7 +38,7 @@ func cmdDisasm() *command {
 // disasmFlags are the flags of disasm.
 type disasmFlags struct {
 	source, opcodes, linum, elf, labels bool
-	stage, cfg                          string
+	stage, cfg, passes                  string
 }
 
 func setupDisasm(a *app, c *cobra.Command) func([]string) error {
@@ -51,6 +52,7 @@ func setupDisasm(a *app, c *cobra.Command) func([]string) error {
 	fs.StringVar(&f.stage, "stage", "xlated", "which form: elf (as --elf), xlated (linked) or jit (x86-64)")
 	fs.StringVar(&f.cfg, "cfg", "", "draw the control flow of each function: as text, dot or svg `FORM`")
 	fs.Lookup("cfg").NoOptDefVal = "text"
+	a.jitPassesFlag(c, &f.passes)
 	a.btfFlag(c)
 	a.completeProgram(c)
 	return func(args []string) error {
@@ -62,7 +64,7 @@ func setupDisasm(a *app, c *cobra.Command) func([]string) error {
 		case "elf":
 			f.elf = true
 		case "jit":
-			return a.disasmJIT(args[0])
+			return a.disasmJIT(args[0], f)
 		default:
 			return usageErr("--stage=%s: want elf, xlated or jit%s", f.stage, didYouMean(f.stage, []string{"elf", "xlated", "jit"}))
 		}

@@ -3,8 +3,8 @@ package cli
 import (
 	"fmt"
 
-	"bpfvm/interp"
 	"bpfvm/isa"
+	"bpfvm/jit"
 	"bpfvm/jit/amd64"
 	"bpfvm/runtime"
 )
@@ -18,10 +18,14 @@ type x86Row struct {
 
 // disasmJIT lists machine code. Programs are loaded first, because map addresses
 // are part of it.
-func (a *app) disasmJIT(arg string) error {
+func (a *app) disasmJIT(arg string, f disasmFlags) error {
+	passes, err := parsePasses(f.passes)
+	if err != nil {
+		return err
+	}
 	t := splitTarget(arg)
 	doc := disasmDoc{docHead: head("disasm"), Stage: "jit", Programs: []disasmProg{}, Refused: []refusal{}}
-	err := a.eachObject(t.path, &doc.Refused, func(o *object) error {
+	err = a.eachObject(t.path, &doc.Refused, func(o *object) error {
 		progs, err := o.programs(t.prog)
 		if err != nil {
 			return err
@@ -30,7 +34,7 @@ func (a *app) disasmJIT(arg string) error {
 		if err != nil {
 			return err
 		}
-		rt, err := runtime.New(runtime.Options{Engine: interp.Fast, CPUs: 1, Target: target})
+		rt, err := runtime.New(runtime.Options{Engine: jit.With(passes), CPUs: 1, Target: target})
 		if err != nil {
 			return err
 		}
@@ -77,9 +81,13 @@ func (a *app) disasmJIT(arg string) error {
 func jitListing(p *runtime.Program, pr *isa.Printer) (disasmProg, error) {
 	out := disasmProg{Name: p.Name(), Section: p.Spec().Section, Insns: []disasmInsn{}}
 	code := p.Code()
-	image, err := amd64.Compile(code, amd64.Options{})
+	compiled, err := p.Func()
 	if err != nil {
 		return out, err
+	}
+	image, ok := compiled.(*amd64.Program)
+	if !ok {
+		return out, fmt.Errorf("the compiler made a %T", compiled)
 	}
 	out.X86Bytes = image.Size()
 	lines, err := image.Listing(*pr)

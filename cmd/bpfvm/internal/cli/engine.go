@@ -1,6 +1,11 @@
 package cli
 
 import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
 	"bpfvm/interp"
 	"bpfvm/jit"
 	"bpfvm/vm"
@@ -32,6 +37,29 @@ func jitEngine() engineInfo {
 		e.missing, e.exit = "machine code runs on linux/amd64 only; disasm --stage=jit lists it everywhere", exitUnsupported
 	}
 	return e
+}
+
+// jitPassesFlag adds --jit-passes.
+func (a *app) jitPassesFlag(c *cobra.Command, passes *string) {
+	c.Flags().StringVar(passes, "jit-passes", "all", "which `PASSES` the compiler does: all, none, all,-NAME or names")
+}
+
+// parsePasses reads the value of --jit-passes.
+func parsePasses(list string) (jit.Passes, error) {
+	p, err := jit.ParsePasses(list)
+	if err != nil {
+		return 0, usageErr("--jit-passes=%s: %v; there are %s", list, err, passList())
+	}
+	return p, nil
+}
+
+// passList names the passes with what they do.
+func passList() string {
+	var list []string
+	for _, p := range jit.PassNames() {
+		list = append(list, fmt.Sprintf("%s (%s)", p[0], p[1]))
+	}
+	return strings.Join(list, ", ")
 }
 
 // compileEngine returns the engine of that name.
