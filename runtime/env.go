@@ -14,6 +14,8 @@ type Env struct {
 	m   *vm.Machine
 	cpu int
 
+	prog *Program
+
 	ctx    *vm.Region
 	packet *packet // of XDP and socket buffer programs, else nil
 	cookie uint64  // bpf_get_attach_cookie

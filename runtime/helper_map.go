@@ -54,6 +54,9 @@ func mapUpdateElem(e *Env, handle, keyAddr, valueAddr, flags, _ uint64) (uint64,
 	if err := m.base().progMay(mayUpdate); err != nil {
 		return 0, err
 	}
+	if s, ok := m.(*Sockmap); ok { // the value is a socket
+		return s.updateSock(key, valueAddr, flags).Ret(), nil
+	}
 	value, err := e.read(valueAddr, uint64(m.Spec().ValueSize))
 	if err != nil {
 		return 0, err

@@ -112,7 +112,7 @@ func (t *htab) lookup(cpu int, key []byte) uint64 {
 
 // use is lookup by a program: an LRU map notes it.
 func (t *htab) use(cpu int, key []byte) uint64 {
-	s := t.find(key, jhash(key))
+	s := t.find(key, t.hashOf(key))
 	if s >= 0 && t.lru != nil {
 		t.lru.touch(s)
 	}
@@ -136,7 +136,7 @@ func (t *htab) update(cpu int, key []byte, flags uint64, inPlace bool, fill func
 	if flags&spec.UpdateLock != 0 { // values with a spin lock are not supported
 		return spec.EINVAL
 	}
-	hash := jhash(key)
+	hash := t.hashOf(key)
 	old := t.find(key, hash)
 	switch {
 	case old >= 0 && flags == spec.UpdateNoExist:
@@ -189,7 +189,7 @@ func (t *htab) makeRoom(cpu int, old int32) {
 
 // remove deletes a key.
 func (t *htab) remove(key []byte) spec.Errno {
-	s := t.find(key, jhash(key))
+	s := t.find(key, t.hashOf(key))
 	if s < 0 {
 		return spec.ENOENT
 	}
@@ -298,7 +298,7 @@ func (t *htab) nextKey(key []byte) ([]byte, spec.Errno) {
 	}
 	bucket := uint32(0)
 	if key != nil {
-		hash := jhash(key)
+		hash := t.hashOf(key)
 		if s := t.find(key, hash); s >= 0 {
 			if n := t.next[s]; n >= 0 {
 				return t.key(n), 0

@@ -15,3 +15,5 @@ func pinToCPU(int) error { return errors.ErrUnsupported }
 func recordReader(*ebpf.Map, spec.MapType) (func() ([]byte, bool), error) {
 	return nil, errors.ErrUnsupported
 }
+
+func newSocket(string) (kernelObject, error) { return kernelObject{}, errors.ErrUnsupported }

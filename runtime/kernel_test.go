@@ -32,6 +32,7 @@ import (
 type kernelJob struct {
 	Maps    []spec.MapSpec
 	Objects []spec.MapSpec // maps that maps of maps can hold: see mapOp.Object
+	Sockets []string       // or sockets, by kind: see newSocket
 	Ops     []mapOp
 	Insns   isa.Program // maps are wide instructions with the map's index as imm
 	Kfuncs  map[isa.PC]string
@@ -48,8 +49,8 @@ type mapOp struct {
 	Key, Value []byte
 	Flags      uint64
 	// Object says that the value is one of the job's objects, counted from 1, or a bad
-	// one.
-	Object int
+	// one; KeyObject says it of the key.
+	Object, KeyObject int
 }
 
 // opResult is what came of it.
@@ -142,13 +143,26 @@ func kernelChild() error {
 		return err
 	}
 	a := kernelAnswer{CPUs: ebpf.MustPossibleCPU()}
-	var maps, objects []*ebpf.Map
+	var maps []*ebpf.Map
+	var objects []kernelObject
 	for i := range job.Objects {
 		m, err := ebpf.NewMap(kernelSpec(&job.Objects[i]))
 		if err != nil {
 			return err
 		}
-		objects = append(objects, m)
+		info, err := m.Info()
+		if err != nil {
+			return err
+		}
+		id, _ := info.ID()
+		objects = append(objects, kernelObject{uint32(m.FD()), uint64(id)})
+	}
+	for _, kind := range job.Sockets {
+		o, err := newSocket(kind)
+		if err != nil {
+			return err
+		}
+		objects = append(objects, o)
 	}
 	for _, s := range job.Maps {
 		m, err := ebpf.NewMap(kernelSpec(&s))
@@ -218,34 +232,56 @@ func kernelSpec(s *spec.MapSpec) *ebpf.MapSpec {
 		Type: ebpf.MapType(s.Type), KeySize: s.KeySize, ValueSize: s.ValueSize,
 		MaxEntries: s.MaxEntries, Flags: uint32(s.Flags), MapExtra: s.Extra,
 	}
+	if s.KeyTypeID != 0 && s.ValueTypeID != 0 {
+		ms.Key = &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}
+		ms.Value = &btf.Array{Index: ms.Key, Type: &btf.Int{Name: "char", Size: 1}, Nelems: s.ValueSize}
+	}
 	if s.Inner != nil {
 		ms.InnerMap = kernelSpec(s.Inner)
 	}
 	return ms
 }
 
-// kernelObjectOp is kernelOp for maps whose values are file descriptors on the way in
-// and ids on the way out: both become numbers of objects.
-func kernelObjectOp(m *ebpf.Map, s spec.MapSpec, op mapOp, cpus int, objects []*ebpf.Map) opResult {
-	if len(objects) == 0 {
+// kernelObject is something that user space names by a file descriptor, and reads
+// back as a number.
+type kernelObject struct {
+	fd uint32
+	id uint64
+}
+
+// noObject is the number of nothing, here and in the kernel.
+const noObject = 1<<31 - 1
+
+// kernelObjectOp is kernelOp for maps whose values or keys are file descriptors on the
+// way in and ids on the way out: all become numbers of objects.
+func kernelObjectOp(m *ebpf.Map, s spec.MapSpec, op mapOp, cpus int, objects []kernelObject) opResult {
+	fd := func(size uint32, number int) []byte {
+		b := make([]byte, size)
+		binary.LittleEndian.PutUint32(b, noObject)
+		if number > 0 && number <= len(objects) {
+			binary.LittleEndian.PutUint32(b, objects[number-1].fd)
+		}
+		return b
+	}
+	if op.KeyObject != 0 {
+		op.Key = fd(s.KeySize, op.KeyObject)
 		return kernelOp(m, s, op, cpus)
 	}
-	fd := uint32(1<<31 - 1)
-	if op.Object > 0 && op.Object <= len(objects) {
-		fd = uint32(objects[op.Object-1].FD())
+	if op.Object == 0 {
+		return kernelOp(m, s, op, cpus)
 	}
-	op.Value = binary.LittleEndian.AppendUint32(nil, fd)
+	op.Value = fd(s.ValueSize, op.Object)
 	res := kernelOp(m, s, op, cpus)
 	if res.Errno != 0 || op.Op != "lookup" {
 		return res
 	}
+	id := uint64(binary.LittleEndian.Uint32(res.Out))
+	if len(res.Out) == 8 {
+		id = binary.LittleEndian.Uint64(res.Out)
+	}
 	for i, o := range objects {
-		info, err := o.Info()
-		if err != nil {
-			return result(nil, err)
-		}
-		if id, ok := info.ID(); ok && uint32(id) == binary.LittleEndian.Uint32(res.Out) {
-			return opResult{Out: binary.LittleEndian.AppendUint32(nil, uint32(i+1))}
+		if o.id == id {
+			return opResult{Out: append(binary.LittleEndian.AppendUint32(nil, uint32(i+1)), make([]byte, len(res.Out)-4)...)}
 		}
 	}
 	return opResult{Out: []byte("unknown object")}

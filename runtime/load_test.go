@@ -36,8 +36,8 @@ func TestRefusals(t *testing.T) {
 			"p insn 0 (0x85): invalid func unknown#9999", false, spec.EINVAL},
 		{"helpers that are missing, all of them", ".license \"GPL\"\n.program p xdp\n\tcall bpf_fib_lookup\n\tcall bpf_xdp_adjust_head\n\tcall bpf_redirect_map\n\texit",
 			"p insn 0 (0x85): helper bpf_fib_lookup#69 is not supported\np insn 2 (0x85): helper bpf_redirect_map#51 is not supported", true, 0},
-		{"map type", ".map m type=sockmap key=4 value=4 max_entries=1\n.program p xdp\n\tr1 = map[m]\n\tr0 = 0\n\texit",
-			"map \"m\": map type sockmap is not supported", true, 0},
+		{"map type", ".map m type=arena key=4 value=4 max_entries=1\n.program p xdp\n\tr1 = map[m]\n\tr0 = 0\n\texit",
+			"map \"m\": map type arena is not supported", true, 0},
 		{"map attributes", ".map m type=array key=8 value=4 max_entries=1\n.program p xdp\n\tr1 = map[m]\n\tr0 = 0\n\texit",
 			"map \"m\": create: EINVAL", false, spec.EINVAL},
 		{"program type", ".license \"GPL\"\n.program p struct_ops/init\n\tr0 = 0\n\texit",
@@ -63,7 +63,7 @@ func TestRefusals(t *testing.T) {
 const mixed = `
 .license "GPL"
 .map good type=array key=4 value=8 max_entries=1
-.map bad type=sockmap key=8 value=8 max_entries=1
+.map bad type=arena key=8 value=8 max_entries=1
 .program works xdp
 	r1 = map[good]
 	r0 = 2
@@ -99,7 +99,7 @@ func TestPartialLoad(t *testing.T) {
 	}
 	want := map[string]string{
 		"helper": "helper insn 2 (0x85): helper bpf_fib_lookup#69 is not supported",
-		"maps":   "map \"bad\": map type sockmap is not supported",
+		"maps":   "map \"bad\": map type arena is not supported",
 	}
 	if diff := cmp.Diff(want, got); diff != "" || len(c.Programs()) != 1 {
 		t.Errorf("%d programs, skipped: -want +got\n%s", len(c.Programs()), diff)

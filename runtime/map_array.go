@@ -21,7 +21,7 @@ type Array struct {
 func checkArray(s *spec.MapSpec, _ int) spec.Errno {
 	percpu := s.Type == spec.MapPerCPUArray
 	allowed := accessFlags | spec.MapNUMANode
-	if !percpu {
+	if s.Type == spec.MapArray {
 		allowed |= spec.MapMmapable | spec.MapInnerMap
 	}
 	switch {

@@ -45,7 +45,7 @@ func checkTemplate(s *spec.MapSpec, cpus int) spec.Errno {
 // user space belong to the file descriptor and do not count.
 func checkInner(template *spec.MapSpec, m kmap) bool {
 	const ofFD = spec.MapRdOnly | spec.MapWrOnly
-	s := m.Spec()
+	s, template := m.Spec(), createdSpec(template)
 	return s.Type == template.Type && s.KeySize == template.KeySize && s.ValueSize == template.ValueSize &&
 		s.Flags&^ofFD == template.Flags&^ofFD &&
 		(s.Type != spec.MapArray || s.Flags&spec.MapInnerMap != 0 || s.MaxEntries == template.MaxEntries)
@@ -123,12 +123,10 @@ func (m *ArrayOfMaps) sysUpdate(key, value []byte, flags uint64) error {
 
 func (m *ArrayOfMaps) nextKey(key []byte) ([]byte, spec.Errno) { return m.indexAfter(key) }
 
-// HashOfMaps is a BPF_MAP_TYPE_HASH_OF_MAPS (kernel/bpf/hashtab.c): a hash table
-// whose slots hold maps instead of values.
+// HashOfMaps is a BPF_MAP_TYPE_HASH_OF_MAPS (kernel/bpf/hashtab.c).
 type HashOfMaps struct {
 	mapBase
-	t   *htab
-	ids []uint32 // by slot
+	refs refTable
 }
 
 // checkHashOfMaps is fd_htab_map_alloc_check and htab_of_map_alloc.
@@ -141,29 +139,29 @@ func checkHashOfMaps(s *spec.MapSpec, cpus int) spec.Errno {
 
 func newHashOfMaps(b mapBase) (kmap, error) {
 	m := &HashOfMaps{mapBase: b}
-	m.t = newHtab(&m.mapBase, 0)
+	m.refs = newRefTable(&m.mapBase)
 	return m, nil
 }
 
 // Len returns the number of elements.
-func (m *HashOfMaps) Len() int { return int(m.t.count) }
+func (m *HashOfMaps) Len() int { return int(m.refs.t.count) }
 
 // lookupElem is htab_of_map_lookup_elem: the inner map.
 func (m *HashOfMaps) lookupElem(_ int, key []byte) (uint64, spec.Errno) {
-	if slot := m.t.find(key, jhash(key)); slot >= 0 {
-		return m.rt.mapByID(m.ids[slot]).Addr(), 0
+	if inner := m.rt.mapByID(m.refs.get(key)); inner != nil {
+		return inner.Addr(), 0
 	}
 	return 0, 0
 }
 
 func (m *HashOfMaps) updateElem(int, []byte, []byte, uint64) spec.Errno { return spec.EINVAL }
 
-func (m *HashOfMaps) deleteElem(key []byte) spec.Errno { return m.t.remove(key) }
+func (m *HashOfMaps) deleteElem(key []byte) spec.Errno { return m.refs.t.remove(key) }
 
 // sysLookup gives the id of the inner map.
 func (m *HashOfMaps) sysLookup(key []byte) ([]byte, spec.Errno) {
-	if slot := m.t.find(key, jhash(key)); slot >= 0 {
-		return number(m.ids[slot]), 0
+	if id := m.refs.get(key); id != 0 {
+		return number(id), 0
 	}
 	return nil, spec.ENOENT
 }
@@ -174,12 +172,7 @@ func (m *HashOfMaps) sysUpdate(key, value []byte, flags uint64) error {
 	if e != 0 {
 		return e
 	}
-	return asError(m.t.update(0, key, flags, true, func(slot int32, _ bool) {
-		if n := int(slot) + 1 - len(m.ids); n > 0 {
-			m.ids = append(m.ids, make([]uint32, n)...)
-		}
-		m.ids[slot] = inner.ID()
-	}))
+	return asError(m.refs.set(key, inner.ID(), flags, true))
 }
 
-func (m *HashOfMaps) nextKey(key []byte) ([]byte, spec.Errno) { return m.t.nextKey(key) }
+func (m *HashOfMaps) nextKey(key []byte) ([]byte, spec.Errno) { return m.refs.t.nextKey(key) }

@@ -23,6 +23,10 @@ func baseSpec(typ spec.MapType) spec.MapSpec {
 		return spec.MapSpec{Type: typ, MaxEntries: 4096}
 	case spec.MapStackTrace:
 		s.ValueSize = 80
+	case spec.MapSKStorage, spec.MapInodeStorage, spec.MapTaskStorage, spec.MapCgrpStorage:
+		s.MaxEntries, s.Flags, s.KeyTypeID, s.ValueTypeID = 0, spec.MapNoPrealloc, 1, 2
+	case spec.MapCgroupStorage, spec.MapPerCPUCgroupStorage:
+		s.MaxEntries, s.KeySize = 0, 8
 	}
 	return s
 }
@@ -32,6 +36,9 @@ func TestMapCreateLikeKernel(t *testing.T) {
 	types := []spec.MapType{
 		spec.MapArray, spec.MapHash, spec.MapPerCPUArray, spec.MapPerCPUHash, spec.MapLRUHash, spec.MapLRUPerCPUHash,
 		spec.MapLPMTrie, spec.MapProgArray, spec.MapPerfEventArray, spec.MapRingBuf, spec.MapCgroupArray,
+		spec.MapDevmap, spec.MapDevmapHash, spec.MapCPUMap, spec.MapXSKMap, spec.MapSockmap, spec.MapSockhash,
+		spec.MapReuseportSockarray, spec.MapSKStorage, spec.MapInodeStorage, spec.MapTaskStorage, spec.MapCgrpStorage,
+		spec.MapCgroupStorage, spec.MapPerCPUCgroupStorage,
 		spec.MapArrayOfMaps, spec.MapHashOfMaps, spec.MapStackTrace, spec.MapQueue, spec.MapStack, spec.MapBloomFilter,
 	}
 	var specs []spec.MapSpec
@@ -87,6 +94,19 @@ func TestMapCreateLikeKernel(t *testing.T) {
 				s.Flags = spec.MapStackBuildID
 				add(s)
 			}
+		case spec.MapSKStorage, spec.MapInodeStorage, spec.MapTaskStorage, spec.MapCgrpStorage,
+			spec.MapCgroupStorage, spec.MapPerCPUCgroupStorage:
+			base = baseSpec(typ)
+			for n := uint32(1<<16 - 200); n <= 1<<16; n++ {
+				s := base
+				s.ValueSize = n
+				add(s)
+			}
+			s := base
+			s.KeyTypeID, s.ValueTypeID = 0, 0
+			add(s)
+			s.KeySize = 16
+			add(s)
 		case spec.MapRingBuf:
 			base = spec.MapSpec{Type: typ, MaxEntries: 4096}
 		}
@@ -126,7 +146,7 @@ func TestMapCreateLikeKernel(t *testing.T) {
 	answer := askKernel(t, kernelJob{Maps: specs, NoElems: true})
 	for i, s := range specs {
 		if s.Type == spec.MapPerfEventArray && (s.MaxEntries == 0 || s.KeySize == 0 || s.ValueSize == 0) ||
-			s.Inner != nil && s.ValueSize == 0 {
+			s.Inner != nil && (s.ValueSize == 0 || s.Inner.Type == spec.MapCPUMap) || s.Type == spec.MapCPUMap && s.MaxEntries != 4 {
 			continue // the library fills the sizes in
 		}
 		if s.Type == spec.MapRingBuf && s.MaxEntries != 0 && answer.MapErrs[i] == spec.EINVAL {

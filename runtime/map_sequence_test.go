@@ -17,6 +17,7 @@ var mapOpsFlag = flag.Int("map-ops", 600, "operations on each map type that are 
 type mapCase struct {
 	spec.MapSpec
 	objects []spec.MapSpec // what a map of maps may hold
+	sockets []string       // what a map of sockets may hold, or keys of storage
 	keys    int            // number of different keys; 0: twice as many as there is room for
 }
 
@@ -34,6 +35,7 @@ func mapCases() []mapCase {
 		{Type: spec.MapHash, KeySize: 4, ValueSize: 8, MaxEntries: 9},
 		{Type: spec.MapHash, KeySize: 4, ValueSize: 8, MaxEntries: 2, Flags: spec.MapNoPrealloc},
 	}
+	udp := []string{"reuseport", "reuseport", "reuseport"}
 	for i := range objects {
 		objects[i].Name = "object" + string(rune('a'+i))
 	}
@@ -76,6 +78,22 @@ func mapCases() []mapCase {
 		{objects: objects, MapSpec: spec.MapSpec{Name: "array_of_flexible", Type: spec.MapArrayOfMaps, KeySize: 4, ValueSize: 4, MaxEntries: 2, Inner: flexible}},
 		{objects: objects, MapSpec: spec.MapSpec{Name: "hash_of_maps", Type: spec.MapHashOfMaps, KeySize: 4, ValueSize: 4, MaxEntries: 7, Inner: innerHash, Flags: zeroSeed}},
 		{objects: objects, MapSpec: spec.MapSpec{Name: "hash_of_maps_nopre", Type: spec.MapHashOfMaps, KeySize: 9, ValueSize: 4, MaxEntries: 4, Inner: inner, Flags: zeroSeed | spec.MapNoPrealloc}},
+		{MapSpec: spec.MapSpec{Name: "devmap", Type: spec.MapDevmap, KeySize: 4, ValueSize: 4, MaxEntries: 4}},
+		{MapSpec: spec.MapSpec{Name: "devmap_prog", Type: spec.MapDevmap, KeySize: 4, ValueSize: 8, MaxEntries: 4}},
+		{MapSpec: spec.MapSpec{Name: "devmap_hash", Type: spec.MapDevmapHash, KeySize: 4, ValueSize: 4, MaxEntries: 5}},
+		{MapSpec: spec.MapSpec{Name: "devmap_hash_prog", Type: spec.MapDevmapHash, KeySize: 4, ValueSize: 8, MaxEntries: 5}},
+		{MapSpec: spec.MapSpec{Name: "cpumap", Type: spec.MapCPUMap, KeySize: 4, ValueSize: 4, MaxEntries: 1}},
+		{sockets: []string{"xdp", "xdp"}, MapSpec: spec.MapSpec{Name: "xskmap", Type: spec.MapXSKMap, KeySize: 4, ValueSize: 4, MaxEntries: 3}},
+		{sockets: udp, MapSpec: spec.MapSpec{Name: "sockmap", Type: spec.MapSockmap, KeySize: 4, ValueSize: 4, MaxEntries: 3}},
+		{sockets: udp, MapSpec: spec.MapSpec{Name: "sockmap_cookie", Type: spec.MapSockmap, KeySize: 4, ValueSize: 8, MaxEntries: 3}},
+		{sockets: udp, MapSpec: spec.MapSpec{Name: "sockhash", Type: spec.MapSockhash, KeySize: 4, ValueSize: 4, MaxEntries: 3}},
+		{sockets: udp, MapSpec: spec.MapSpec{Name: "sockhash_cookie", Type: spec.MapSockhash, KeySize: 4, ValueSize: 8, MaxEntries: 3}},
+		{sockets: []string{"reuseport", "reuseport", "reuseport"}, MapSpec: spec.MapSpec{Name: "reuseport_sockarray", Type: spec.MapReuseportSockarray, KeySize: 4, ValueSize: 8, MaxEntries: 3}},
+		{sockets: []string{"reuseport", "reuseport", "reuseport"}, MapSpec: spec.MapSpec{Name: "reuseport_small", Type: spec.MapReuseportSockarray, KeySize: 4, ValueSize: 4, MaxEntries: 3}},
+		{sockets: udp, MapSpec: spec.MapSpec{Name: "sk_storage", Type: spec.MapSKStorage, KeySize: 4, ValueSize: 8, Flags: spec.MapNoPrealloc, KeyTypeID: 1, ValueTypeID: 1}},
+		{sockets: []string{"pid"}, MapSpec: spec.MapSpec{Name: "task_storage", Type: spec.MapTaskStorage, KeySize: 4, ValueSize: 8, Flags: spec.MapNoPrealloc, KeyTypeID: 1, ValueTypeID: 1}},
+		{keys: 3, MapSpec: spec.MapSpec{Name: "cgroup_storage", Type: spec.MapCgroupStorage, KeySize: 8, ValueSize: 8}},
+		{keys: 3, MapSpec: spec.MapSpec{Name: "percpu_cgroup_storage", Type: spec.MapPerCPUCgroupStorage, KeySize: 16, ValueSize: 8}},
 	}
 	return cases
 }
@@ -101,7 +119,7 @@ func TestMapOpsLikeKernel(t *testing.T) {
 
 func (mc *mapCase) compare(t *testing.T, cpus int, ops []mapOp) {
 	t.Helper()
-	answer := askKernel(t, kernelJob{Maps: []spec.MapSpec{mc.MapSpec}, Objects: mc.objects, Ops: ops})
+	answer := askKernel(t, kernelJob{Maps: []spec.MapSpec{mc.MapSpec}, Objects: mc.objects, Sockets: mc.sockets, Ops: ops})
 	if answer.MapErrs[0] != 0 {
 		t.Fatalf("kernel: create: %v", answer.MapErrs[0])
 	}
@@ -118,15 +136,31 @@ func (mc *mapCase) compare(t *testing.T, cpus int, ops []mapOp) {
 		}
 	}
 	for i, op := range ops {
-		if len(mc.objects) > 0 { // objects have their numbers as ids: they are loaded first
-			if op.Value = key32(op.Object); op.Object > len(mc.objects) {
-				op.Value = key32(1 << 30)
-			}
+		// Objects have their numbers as ids: inner maps are loaded first, and any socket
+		// has some number.
+		if op.KeyObject != 0 {
+			op.Key = mc.object(op.KeyObject, mc.KeySize)
+		}
+		if op.Object != 0 {
+			op.Value = mc.object(op.Object, mc.ValueSize)
 		}
 		if got, want := ourOp(m, op), answer.Ops[i]; got.String() != want.String() {
 			t.Fatalf("operation %d: %s key %x value %x flags %d: %s, kernel %s", i, op.Op, op.Key, op.Value, op.Flags, got, want)
 		}
 	}
+}
+
+// object is the value that stands for an object here.
+func (mc *mapCase) object(n int, size uint32) []byte {
+	b := make([]byte, size)
+	if n > max(len(mc.objects), len(mc.sockets)) {
+		if len(mc.sockets) > 0 {
+			return b // every other number is a socket
+		}
+		n = noObject
+	}
+	copy(b, key32(n))
+	return b
 }
 
 // randomOps makes operations of which about half hit something.
@@ -150,8 +184,11 @@ func (mc *mapCase) randomOps(rng *rand.Rand, cpus, n int) []mapOp {
 		case "take":
 			op.Flags = []uint64{0, 0, 0, 4, 1}[rng.IntN(5)]
 		}
-		if len(mc.objects) > 0 {
-			op.Object = rng.IntN(len(mc.objects) + 2)
+		if n := max(len(mc.objects), len(mc.sockets)); n > 0 {
+			op.Object = 1 + rng.IntN(n+1)
+			if s.Type == spec.MapSKStorage || s.Type == spec.MapTaskStorage {
+				op.Object, op.KeyObject = 0, op.Object
+			}
 		}
 	}
 	return ops
@@ -186,6 +223,17 @@ func (mc *mapCase) randomValue(rng *rand.Rand, cpus int) []byte {
 		return key32(1<<31 - 1)
 	case spec.MapCgroupArray: // nor is the standard input a cgroup
 		return key32(0)
+	}
+	switch s.Type {
+	case spec.MapDevmap, spec.MapDevmapHash: // the loopback device, or none, and no program
+		value := make([]byte, s.ValueSize)
+		value[0] = byte(rng.IntN(2))
+		if s.ValueSize == 8 {
+			copy(value[4:], [][]byte{key32(0), key32(1<<31 - 1), {0xff, 0xff, 0xff, 0xff}}[rng.IntN(3)])
+		}
+		return value
+	case spec.MapCPUMap: // changing a queue starts and stops a thread: seldom
+		return key32([]int{0, 0, 0, 0, 16385, 1 << 30, 8}[rng.IntN(7)])
 	}
 	size := int(s.ValueSize)
 	if s.Type.PerCPU() {

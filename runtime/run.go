@@ -85,7 +85,7 @@ func (p *Program) run(in Input, cookie uint64, retval int64) (Result, error) {
 // start prepares a machine for a run: everything but the run itself.
 func (rt *Runtime) start(p *Program, in Input) (*Env, error) {
 	c := rt.cpus[in.on()]
-	e := &Env{rt: rt, m: c.m, cpu: in.on()}
+	e := &Env{rt: rt, m: c.m, cpu: in.on(), prog: p}
 	c.m.Reset()
 	c.m.Env = e
 	c.m.PktData, c.m.PktEnd = 0, 0

@@ -60,6 +60,7 @@ type Runtime struct {
 	task    Task
 	objects objectTable
 	stacks  Stacks
+	sockets sockets
 	trace   traceBuf
 	mocks   map[spec.HelperID]MockFunc
 	arrays  map[string]*runArray

@@ -1,0 +1,201 @@
+package runtime
+
+import (
+	"encoding/binary"
+
+	"bpfvm/spec"
+	"bpfvm/vm"
+)
+
+// Maps of sockets. User space stores the file descriptor of a socket and reads its
+// cookie; here a socket is known by one number for both, its cookie, and every number
+// but 0 is a socket. A lookup by a program gives the socket: a struct bpf_sock.
+
+// sockets lays sockets out when programs find them first.
+type sockets map[uint32]*vm.Region
+
+// maxSockets bounds the sockets that programs can look at.
+const maxSockets = 1 << 16
+
+// addr returns the address of a socket's struct bpf_sock; 0 for socket 0 and where
+// the arena is full.
+func (s *sockets) addr(rt *Runtime, cookie uint32) uint64 {
+	if cookie == 0 {
+		return 0
+	}
+	if r, ok := (*s)[cookie]; ok {
+		return r.Base
+	}
+	if len(*s) >= maxSockets {
+		return 0
+	}
+	layout := spec.CtxByName("bpf_sock")
+	r, err := rt.mem.Alloc(vm.Spec{Kind: vm.RegionScratch, Name: "sock", Size: uint64(layout.Size), Perm: vm.PermRead})
+	if err != nil {
+		return 0
+	}
+	if *s == nil {
+		*s = sockets{}
+	}
+	(*s)[cookie] = r
+	return r.Base
+}
+
+// cookieAt returns the socket at an address, or 0.
+func (s *sockets) cookieAt(addr uint64) uint32 {
+	for cookie, r := range *s {
+		if r.Base == addr {
+			return cookie
+		}
+	}
+	return 0
+}
+
+// SocketAddr returns the address at which programs find a socket that is known by a
+// cookie: its struct bpf_sock, all zero at first. It is 0 where the arena is full.
+func (rt *Runtime) SocketAddr(cookie uint32) uint64 {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	return rt.sockets.addr(rt, cookie)
+}
+
+// sockNumber reads the value that user space passes: a file descriptor in 4 or 8
+// bytes, which is not negative.
+func sockNumber(value []byte) (uint32, spec.Errno) {
+	n := uint64(binary.LittleEndian.Uint32(value))
+	if len(value) == 8 {
+		n = binary.LittleEndian.Uint64(value)
+	}
+	switch {
+	case n > 1<<31-1:
+		return 0, spec.EINVAL
+	case n == 0:
+		return 0, spec.EBADF
+	}
+	return uint32(n), 0
+}
+
+// sockCookie gives a socket to user space. Only values of 8 bytes have room for a
+// cookie.
+func (b *mapBase) sockCookie(cookie uint32) ([]byte, spec.Errno) {
+	switch {
+	case b.spec.ValueSize != 8:
+		return nil, spec.ENOSPC
+	case cookie == 0:
+		return nil, spec.ENOENT
+	}
+	return binary.LittleEndian.AppendUint64(nil, uint64(cookie)), 0
+}
+
+// Sockmap is a BPF_MAP_TYPE_SOCKMAP or BPF_MAP_TYPE_SOCKHASH (net/core/sock_map.c):
+// sockets between which programs redirect data, by index or by key.
+type Sockmap struct {
+	mapBase
+	cookies places[uint32] // of an array
+	refs    refTable       // of a hash
+}
+
+// maxSockKey is MAX_BPF_STACK: programs make the key on their stack.
+const maxSockKey = vm.StackSize
+
+// checkSockmap is sock_map_alloc and sock_hash_alloc, their first parts.
+func checkSockmap(s *spec.MapSpec, _ int) spec.Errno {
+	const maxSockBuckets = (1<<32 - 1) / 16 // of struct bpf_shtab_bucket
+	hash := s.Type == spec.MapSockhash
+	switch {
+	case s.MaxEntries == 0, s.ValueSize != 4 && s.ValueSize != 8, s.Flags&^objectMapFlags != 0:
+		return spec.EINVAL
+	case !hash && (s.KeySize != 4 || s.MaxEntries > 1<<31-1), hash && s.KeySize == 0:
+		return spec.EINVAL
+	case hash && s.KeySize > maxSockKey:
+		return spec.E2BIG
+	case hash && s.MaxEntries > maxSockBuckets/2+1:
+		return spec.EINVAL
+	}
+	return 0
+}
+
+func newSockmap(b mapBase) (kmap, error) {
+	m := &Sockmap{mapBase: b}
+	if b.spec.Type == spec.MapSockhash {
+		m.refs = newRefTable(&m.mapBase)
+	}
+	return m, b.fitPlaces()
+}
+
+func (m *Sockmap) hash() bool { return m.spec.Type == spec.MapSockhash }
+
+// Cookie returns the socket of a key, or 0.
+func (m *Sockmap) cookie(key []byte) uint32 {
+	if m.hash() {
+		return m.refs.get(key)
+	}
+	return m.cookies.get(binary.LittleEndian.Uint32(key))
+}
+
+// lookupElem gives the socket.
+func (m *Sockmap) lookupElem(_ int, key []byte) (uint64, spec.Errno) {
+	return m.rt.sockets.addr(m.rt, m.cookie(key)), 0
+}
+
+// updateElem stores the value of user space (sock_map_update_elem_sys).
+func (m *Sockmap) updateElem(_ int, key, value []byte, flags uint64) spec.Errno {
+	cookie, e := sockNumber(value)
+	if e != 0 {
+		return e
+	}
+	return m.set(key, cookie, flags)
+}
+
+// updateSock stores the socket that a program holds (sock_map_update_elem).
+func (m *Sockmap) updateSock(key []byte, sock, flags uint64) spec.Errno {
+	cookie := m.rt.sockets.cookieAt(sock)
+	if cookie == 0 {
+		return spec.EOPNOTSUPP
+	}
+	return m.set(key, cookie, flags)
+}
+
+// set is sock_map_update_common and sock_hash_update_common.
+func (m *Sockmap) set(key []byte, cookie uint32, flags uint64) spec.Errno {
+	if flags > spec.UpdateExist {
+		return spec.EINVAL
+	}
+	if m.hash() {
+		return m.refs.set(key, cookie, flags, false)
+	}
+	index := binary.LittleEndian.Uint32(key)
+	old := m.cookies.get(index)
+	switch {
+	case index >= m.spec.MaxEntries:
+		return spec.E2BIG
+	case old != 0 && flags == spec.UpdateNoExist:
+		return spec.EEXIST
+	case old == 0 && flags == spec.UpdateExist:
+		return spec.ENOENT
+	}
+	m.cookies.set(index, cookie)
+	return 0
+}
+
+// deleteElem is sock_map_delete_elem and sock_hash_delete_elem.
+func (m *Sockmap) deleteElem(key []byte) spec.Errno {
+	if m.hash() {
+		return m.refs.t.remove(key)
+	}
+	if m.cookies.take(binary.LittleEndian.Uint32(key), m.spec.MaxEntries) != 0 {
+		return spec.EINVAL
+	}
+	return 0
+}
+
+func (m *Sockmap) sysLookup(key []byte) ([]byte, spec.Errno) { return m.sockCookie(m.cookie(key)) }
+
+// nextKey is sock_map_get_next_key, which gives empty places too, and
+// sock_hash_get_next_key.
+func (m *Sockmap) nextKey(key []byte) ([]byte, spec.Errno) {
+	if m.hash() {
+		return m.refs.t.nextKey(key)
+	}
+	return m.indexAfter(key)
+}
