@@ -59,11 +59,11 @@ func TestBrokenEngine(t *testing.T) {
 				return i.Op.Class() == isa.ClassSTX && i.Op.Mode() == isa.ModeATOMIC && i.Imm == int32(isa.AtomicAdd|isa.AtomicFetch)
 			},
 			func(i isa.Instruction) isa.Instruction { i.Imm = int32(isa.AtomicAdd); return i },
-		}, "fetch_add", 6},
+		}, "fetch_add", 10}, // with a map value to work on
 		{"signed load is unsigned", broken{
 			func(i isa.Instruction) bool { return i.Op == isa.MemOp(isa.ClassLDX, isa.ModeMEMSX, isa.SizeB) },
 			opcode(isa.MemOp(isa.ClassLDX, isa.ModeMEM, isa.SizeB)),
-		}, "s8", 4},
+		}, "s8", 10},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {

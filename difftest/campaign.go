@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"bpfvm/interp"
+	"bpfvm/verifier"
 	"bpfvm/vm"
 )
 
@@ -62,7 +63,8 @@ type Campaign struct {
 	Engines []Engine
 	// Shrink makes cases that differ smaller.
 	Shrink bool
-	// Sound holds each case's runs against what our verifier has proven (CheckSound).
+	// Sound holds each case's runs against what our verifier has proven (CheckSound),
+	// and our verdict against the kernel's where that is among the engines.
 	Sound bool
 
 	Summary    Summary
@@ -181,6 +183,10 @@ func (c *Campaign) engines(ctx context.Context, cs *Case, w *watcher) ([]Mismatc
 		if ctx.Err() != nil {
 			return found, ctx.Err()
 		}
+		if m := c.verdict(ctx, cs, e, err, w); m != nil {
+			found = append(found, *m)
+			continue
+		}
 		if err != nil {
 			c.Skip(e.Name(), cs.Name, reason(err))
 			if i == 0 {
@@ -215,6 +221,63 @@ func (c *Campaign) engines(ctx context.Context, cs *Case, w *watcher) ([]Mismatc
 		}
 	}
 	return found, nil
+}
+
+// verdict compares our verifier's verdict with that of a kernel which has run a case
+// or refused it; nil: they are the same, or one of them has none.
+func (c *Campaign) verdict(ctx context.Context, cs *Case, e Engine, err error, w *watcher) *Mismatch {
+	d := verdictDiffers(cs, e, err, w)
+	if d == nil {
+		return nil
+	}
+	m := &Mismatch{Name: cs.Name, Engines: [2]string{"verifier", e.Name()}, Differences: []Difference{*d}, Case: cs}
+	p, perr := cs.program()
+	if perr != nil {
+		return m
+	}
+	m.Insns = len(p.Insns)
+	m.NotLocated = "verdicts differ, not runs"
+	if c.Shrink {
+		keep := func(small *Case) bool {
+			_, err := e.Run(ctx, small)
+			got := verdictDiffers(small, e, err, newWatcher(small))
+			return got != nil && got.A == d.A && got.B == d.B
+		}
+		if small, err := Shrink(ctx, cs, keep); err == nil {
+			if p, err := small.program(); err == nil {
+				m.Case, m.Shrunk = small, len(p.Insns)
+			}
+		}
+	}
+	return m
+}
+
+// verdictDiffers compares verdicts.
+func verdictDiffers(cs *Case, e Engine, err error, w *watcher) *Difference {
+	if _, ok := e.(*Kernel); !ok || w == nil {
+		return nil
+	}
+	p, perr := cs.program()
+	if perr != nil {
+		return nil
+	}
+	theirs := "accepted"
+	if err != nil {
+		refused, ok := errors.AsType[*Refused](err)
+		if !ok || !refused.Rejected {
+			return nil
+		}
+		theirs = refused.Reason + ": " + refused.Detail
+	}
+	r := w.report(p)
+	if r == nil || r.Verdict == verifier.NotModelled || (r.Verdict == verifier.Accepted) == (err == nil) {
+		return nil
+	}
+	ours := "accepted"
+	if r.Verdict == verifier.Rejected {
+		ours = fmt.Sprintf("rejected: %s", lastLine(r.Message))
+	}
+	return &Difference{Run: -1, What: "verdict", Name: p.Name, A: ours, B: theirs}
 }
 
 // strictTrap returns the trap of the step loop that keeps two outcomes of ours from
@@ -284,8 +347,11 @@ func (m *Mismatch) Repro() *Repro {
 	for _, u := range m.Unsound {
 		r.Note = append(r.Note, "unsound: "+u.String())
 	}
-	if len(m.Unsound) > 0 {
-		r.Engines = []string{"step", "interp"} // diff checks the rest by itself
+	switch { // diff checks the rest by itself
+	case len(m.Unsound) > 0:
+		r.Engines = []string{"step", "interp"}
+	case m.Engines[0] == "verifier":
+		r.Engines = []string{"step", m.Engines[1]}
 	}
 	if m.First != nil {
 		r.Note = append(r.Note, "first differing step "+m.First.String())

@@ -43,6 +43,9 @@
 // end all registers go into a map value and a hash of them and of the stack into
 // R0, so that a wrong bit anywhere shows.
 //
+// Callbacks, queues of records and helpers that give the same on every machine are
+// among it. [Mutate] makes programs of another kind: real ones with a few slips.
+//
 // # Shrinking
 //
 // [Shrink] leaves out instructions as long as the engines still differ, with jumps

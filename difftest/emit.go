@@ -17,8 +17,9 @@ type generator struct {
 	scalars  []isa.Register
 	depth    int // of nested blocks
 	inSub    bool
-	loops    int // that are open; their counter is R8
-	branches int // left: each may double the paths of a verifier
+	shared   bool // in a callback: R6 points at the slots of the program's own frame
+	loops    int  // that are open; their counter is R8
+	branches int  // left: each may double the paths of a verifier
 }
 
 // call is a slot that calls a subprogram by its number.
@@ -167,4 +168,10 @@ var (
 	helperLookup = spec.HelperByName("bpf_map_lookup_elem").ID
 	helperUpdate = spec.HelperByName("bpf_map_update_elem").ID
 	helperDelete = spec.HelperByName("bpf_map_delete_elem").ID
+	helperLoop   = spec.HelperByName("bpf_loop").ID
+	helperEach   = spec.HelperByName("bpf_for_each_map_elem").ID
+	helperOutput = spec.HelperByName("bpf_ringbuf_output").ID
+	helperCsum   = spec.HelperByName("bpf_csum_diff").ID
+	helperXDPGet = spec.HelperByName("bpf_xdp_load_bytes").ID
+	helperSKBGet = spec.HelperByName("bpf_skb_load_bytes").ID
 )

@@ -33,11 +33,15 @@ const (
 	regsAt       = scratchBytes
 	hashAt       = regsAt + 8*8
 	outBytes     = hashAt + 8
-	maxSubs      = 2
+	maxSubs      = 2 // functions that are called; after them the callbacks
+	loopSub      = maxSubs
+	eachSub      = maxSubs + 1
 
-	mapOut   = "out"
-	mapArray = "tab"
-	mapHash  = "seen"
+	mapOut     = "out"
+	mapArray   = "tab"
+	mapHash    = "seen"
+	mapPerCPU  = "percpu"
+	mapRingBuf = "events"
 )
 
 // GenOptions bound the programs that Generate writes.
@@ -77,8 +81,11 @@ func Generate(seed uint64, n int, o GenOptions) *Case {
 			{Name: mapOut, Type: spec.MapArray, KeySize: 4, ValueSize: outBytes, MaxEntries: 1},
 			{Name: mapArray, Type: spec.MapArray, KeySize: 4, ValueSize: 8, MaxEntries: 4},
 			{Name: mapHash, Type: spec.MapHash, KeySize: 4, ValueSize: 8, MaxEntries: 16},
+			{Name: mapPerCPU, Type: spec.MapPerCPUArray, KeySize: 4, ValueSize: 8, MaxEntries: 4},
+			{Name: mapRingBuf, Type: spec.MapRingBuf, MaxEntries: 1 << 16},
 		}},
 	}
+	addTypes(c.Spec)
 	c.Script = usedMaps(g.script(p.Section), c.Spec)
 	return c
 }
@@ -182,7 +189,7 @@ func (g *generator) numbers() {
 // item writes one thing. Afterwards every register and slot has its role again, so
 // that a jump may lead to any place between two items.
 func (g *generator) item(t spec.ProgType) {
-	switch n := g.IntN(40); {
+	switch n := g.IntN(44); {
 	case n < 17:
 		g.alu()
 	case n < 19:
@@ -203,8 +210,12 @@ func (g *generator) item(t spec.ProgType) {
 		g.loop(t)
 	case n < 39 && g.branches > 0 && g.depth < 3:
 		g.branch(t)
-	default:
+	case n < 40:
 		g.emit(movX(g.dst(), g.reg()))
+	case n == 40 && g.loops == 0 && g.depth == 0:
+		g.callback()
+	default:
+		g.helperCall(t)
 	}
 }
 
@@ -286,6 +297,10 @@ func (g *generator) sub(i, items int) {
 	}
 	g.inSub, g.depth, g.branches = true, 1, 2
 	g.scalars = []isa.Register{1, 2, 3, 4, 5}
+	if g.shared = i >= maxSubs; g.shared {
+		g.callbackEntry(i)
+		g.branches = 1
+	}
 	for i := range stackSlots {
 		g.emit(store(isa.SizeDW, isa.FP, -8*(i+1), g.reg()))
 	}
@@ -293,6 +308,9 @@ func (g *generator) sub(i, items int) {
 	g.scalars = append(g.scalars, isa.R0)
 	for range items {
 		g.item(spec.ProgType(0))
+	}
+	if g.shared {
+		g.emit(opK(isa.ClassALU64, isa.CodeAnd, isa.R0, 1)) // go on or stop
 	}
 	g.emit(exit)
 }

@@ -77,6 +77,8 @@ var sizes = []isa.Size{isa.SizeB, isa.SizeH, isa.SizeW, isa.SizeDW}
 func (g *generator) place(size int, aligned bool) (base isa.Register, off int) {
 	where := g.IntN(10)
 	switch {
+	case g.shared && where < 4:
+		return isa.R6, size * g.IntN(8*stackSlots/size)
 	case g.inSub || where < 4:
 		return isa.FP, -size * (1 + g.IntN(8*stackSlots/size))
 	case where < 8 || aligned:
@@ -194,7 +196,7 @@ func (g *generator) mapCall() {
 	}
 	p := g.pointer()
 	g.emit(movX(p, g.reg()), opK(isa.ClassALU64, isa.CodeAnd, p, 7), store(isa.SizeW, isa.FP, keySlot, p))
-	name := pick(g, mapArray, mapHash)
+	name := pick(g, mapArray, mapHash, mapArray, mapHash, mapPerCPU)
 	op := g.IntN(4)
 	if op == 1 {
 		g.emit(store(isa.SizeDW, isa.FP, valueSlot, g.reg()))

@@ -43,6 +43,8 @@ func (k *Kernel) Name() string { return "kernel" }
 type Refused struct {
 	Reason string // the same for all cases of a kind
 	Detail string // the kernel's words
+	// Rejected says that the kernel's verifier has judged, and refused, the program.
+	Rejected bool
 }
 
 func (e *Refused) Error() string {
@@ -71,7 +73,7 @@ func (k *Kernel) Run(ctx context.Context, c *Case) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	job := kernel.Job{Spec: c.Spec, Program: p.Name, Contents: in.maps}
+	job := kernel.Job{Spec: c.Spec, Program: p.Name, Contents: in.maps, Log: kernel.LogStats}
 	res, err := k.k.Run(ctx, job, in.inputs)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Name, runError(err))
@@ -103,13 +105,16 @@ func runError(err error) error {
 	if e, ok := errors.AsType[*kernel.LoadError](err); ok {
 		switch e.Result.Verdict {
 		case kernel.Rejected:
-			return &Refused{"rejected by the kernel: " + e.Result.Errno.Error(), e.Result.Message()}
+			if msg := e.Result.Message(); verifierBug(msg) {
+				return &Refused{Reason: "the kernel's verifier reports a bug of its own", Detail: msg}
+			}
+			return &Refused{"rejected by the kernel: " + e.Result.Errno.Error(), e.Result.Message(), e.Result.Verified}
 		default:
-			return &Refused{"not tried by the kernel", e.Result.Reason}
+			return &Refused{Reason: "not tried by the kernel", Detail: e.Result.Reason}
 		}
 	}
 	if e, ok := errors.AsType[*kernel.WorkerError](err); ok {
-		return &Refused{"kernel worker lost: " + e.Err.Error(), e.Error()}
+		return &Refused{Reason: "kernel worker lost: " + e.Err.Error(), Detail: e.Error()}
 	}
 	return err
 }

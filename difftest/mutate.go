@@ -1,69 +1,118 @@
 package difftest
 
 import (
+	"fmt"
+
 	"bpfvm/isa"
 	"bpfvm/spec"
 )
 
-// Wild spoils the program of a generated case in a few places, so that no verifier
-// takes it any more: other registers, other offsets, other operations. It stays a
-// legal encoding whose jumps lead to instructions. Such programs mostly end in a
-// trap, and engines of ours must agree on which.
-func Wild(c *Case, seed uint64) *Case {
-	p := c.Spec.Programs[0]
+// mutantBudget bounds the runs of mutants in instructions: what was a bounded loop
+// need not be one any more.
+const mutantBudget = 50_000
+
+// Mutate changes the program of a case in one to three places as people get them
+// wrong: a constant or an offset by a little, a comparison, a size, a register, one
+// instruction left out. Unlike Wild, it aims at programs that are nearly right: a
+// verifier takes many of them, and the others it refuses for a reason. The program
+// stays a legal encoding. The case must run a single program.
+func Mutate(c *Case, seed uint64) (*Case, error) {
+	p, err := c.program()
+	if err != nil {
+		return nil, err
+	}
 	g := newGenerator(seed, len(p.Insns))
 	q := *p
 	q.Insns = append(isa.Program(nil), p.Insns...)
-	for range 1 + g.IntN(4) {
-		g.spoil(&q)
+	q.Core = nil // applied already
+	changed := false
+	for range 1 + g.IntN(3) {
+		changed = g.slip(&q) || changed
 	}
-	w := c.with(&q)
-	w.Name += "-wild"
-	w.Runtime.Budget = 20_000 // loops may not end
-	return w
+	if !changed {
+		return nil, fmt.Errorf("%s: no instruction can be changed", c.Name)
+	}
+	m := c.with(&q)
+	m.Name = fmt.Sprintf("%s-%d", c.Name, seed)
+	if m.Runtime.Budget == 0 || m.Runtime.Budget > mutantBudget {
+		m.Runtime.Budget = mutantBudget
+	}
+	return m, nil
 }
 
-// spoil changes one slot; a change that makes no legal program is taken back.
-func (g *generator) spoil(p *spec.ProgramSpec) {
-	for range 20 {
+// slip changes one slot and reports whether it could.
+func (g *generator) slip(p *spec.ProgramSpec) bool {
+	for range 50 {
 		pc := isa.PC(g.IntN(len(p.Insns)))
 		old := p.Insns[pc]
-		if old.IsWide() || old.Op == 0 || old.Op == isa.OpCall {
+		if old.Op == 0 || old.Op == isa.OpCall || old.IsWide() || p.RefAt(pc) != nil || old.Op == isa.OpExit {
 			continue
 		}
-		ins := old
-		switch g.IntN(6) {
-		case 0:
-			ins.Regs = isa.MakeRegs(isa.Register(g.IntN(11)), ins.Src())
-		case 1:
-			ins.Regs = isa.MakeRegs(ins.Dst(), isa.Register(g.IntN(11)))
-		case 2:
-			ins.Off += int16(pick(g, -1, 1, 8, -8, 64, -64, 4096, -32768))
-		case 3:
-			ins.Imm = g.imm()
-		case 4:
-			ins.Op ^= isa.Opcode(8 << g.IntN(5)) // source, size, mode or code
-		case 5:
-			ins.Off = int16(g.Uint32())
+		ins, ok := g.slipOne(old)
+		if !ok || ins == old {
+			continue
 		}
 		p.Insns[pc] = ins
-		if ins != old && p.Insns.Check() == nil && accepted(p.Insns, pc) {
-			return
+		if p.Insns.Check() == nil && accepted(p.Insns, pc) {
+			return true
 		}
 		p.Insns[pc] = old
 	}
+	return false
 }
 
-// accepted reports whether loaders take the instruction: a jump leads to the
-// beginning of another, R10 is not written, and nothing outside is called.
-func accepted(p isa.Program, pc isa.PC) bool {
-	ins := p[pc]
-	if t, ok := p.JumpTarget(pc); ok {
-		return t >= 0 && int(t) < len(p) && (t == 0 || !p[t-1].IsWide())
+// slipOne changes one instruction in a way that suits its class.
+func (g *generator) slipOne(ins isa.Instruction) (isa.Instruction, bool) {
+	class := ins.Op.Class()
+	near := func(v int) int { return v + pick(g, -8, -4, -2, -1, 1, 2, 4, 8) }
+	switch g.IntN(8) {
+	case 0: // nothing at all
+		return isa.Instruction{Op: isa.OpJa}, true
+	case 1:
+		return isa.Instruction{Op: ins.Op, Regs: isa.MakeRegs(isa.Register(g.IntN(10)), ins.Src()), Off: ins.Off, Imm: ins.Imm}, true
+	case 2:
+		ins.Regs = isa.MakeRegs(ins.Dst(), isa.Register(g.IntN(11)))
+		return ins, ins.Op.Source() == isa.SrcX || class == isa.ClassLDX || class == isa.ClassSTX
 	}
-	writes := ins.Op.Class().IsALU() || ins.Op.Class() == isa.ClassLDX
-	if ins.Op.Class() == isa.ClassSTX && ins.Op.Mode() == isa.ModeATOMIC && (ins.Src() == isa.FP || ins.Imm == int32(isa.AtomicLoadAcq)) {
-		return ins.Src() == isa.FP && ins.Imm == int32(isa.AtomicLoadAcq) && ins.Dst() != isa.FP
+	switch {
+	case class.IsJump() && ins.Op.Code() != isa.CodeJa:
+		switch g.IntN(3) {
+		case 0:
+			ins.Op = isa.JumpOp(class, pick(g, condCodes...), ins.Op.Source())
+		case 1:
+			ins.Imm = int32(near(int(ins.Imm)))
+			return ins, ins.Op.Source() == isa.SrcK
+		default:
+			ins.Off = int16(near(int(ins.Off)))
+		}
+	case class.IsJump():
+		ins.Off = int16(near(int(ins.Off)))
+		return ins, ins.Op == isa.OpJa
+	case class.IsALU():
+		switch g.IntN(4) {
+		case 0:
+			ins.Op ^= 3 // 32 bits instead of 64, and back: ClassALU is 4, ClassALU64 is 7
+		case 1:
+			ins.Op = isa.ALUOp(class, pick(g, isa.CodeAdd, isa.CodeSub, isa.CodeAnd, isa.CodeOr, isa.CodeXor, isa.CodeMov, isa.CodeMul), ins.Op.Source())
+		case 2:
+			ins.Imm = g.imm()
+			return ins, ins.Op.Source() == isa.SrcK
+		default:
+			ins.Imm = int32(near(int(ins.Imm)))
+			return ins, ins.Op.Source() == isa.SrcK
+		}
+	case class.IsMem() && ins.Op.Mode() == isa.ModeMEM:
+		switch g.IntN(3) {
+		case 0:
+			ins.Op = isa.MemOp(class, ins.Op.Mode(), pick(g, sizes...))
+		case 1:
+			ins.Off = int16(near(int(ins.Off)))
+		default:
+			ins.Imm = g.imm()
+			return ins, class == isa.ClassST
+		}
+	default:
+		return ins, false
 	}
-	return ins.Op != isa.OpCall && ins.Op != isa.OpCallX && !(writes && ins.Dst() == isa.FP)
+	return ins, true
 }

@@ -175,5 +175,10 @@ func assemble(name string, text []byte) (*spec.CollectionSpec, error) {
 	if err != nil {
 		return nil, err
 	}
-	return elf.LoadReader(bytes.NewReader(object), int64(len(object)), elf.Options{Name: "case"})
+	cs, err := elf.LoadReader(bytes.NewReader(object), int64(len(object)), elf.Options{Name: "case"})
+	if err != nil {
+		return nil, err
+	}
+	addTypes(cs)
+	return cs, nil
 }

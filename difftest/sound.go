@@ -55,10 +55,11 @@ func CheckSound(ctx context.Context, c *Case) (*Soundness, error) {
 // watcher compares while the step loop runs.
 type watcher struct {
 	Soundness
-	c     *Case
-	facts map[*spec.ProgramSpec]*verifier.Facts // nil: not accepted
-	runs  int                                   // that are over
-	found bool                                  // in the present run
+	c       *Case
+	reports map[*spec.ProgramSpec]*verifier.Report // nil: the verifier gave an error
+	checked map[*spec.ProgramSpec]bool
+	runs    int  // that are over
+	found   bool // in the present run
 
 	// The jump that was executed last, if the verifier says where it leads.
 	jumpCode *vm.Code
@@ -67,7 +68,7 @@ type watcher struct {
 }
 
 func newWatcher(c *Case) *watcher {
-	return &watcher{c: c, facts: map[*spec.ProgramSpec]*verifier.Facts{}}
+	return &watcher{c: c, reports: map[*spec.ProgramSpec]*verifier.Report{}, checked: map[*spec.ProgramSpec]bool{}}
 }
 
 // engine is the step loop under observation.
@@ -78,19 +79,29 @@ func (w *watcher) engine() Engine {
 	}}
 }
 
-// factsOf verifies a program when it first runs.
-func (w *watcher) factsOf(p *spec.ProgramSpec) *verifier.Facts {
-	f, known := w.facts[p]
+// report verifies a program, once.
+func (w *watcher) report(p *spec.ProgramSpec) *verifier.Report {
+	r, known := w.reports[p]
 	if p == nil || known {
-		return f
+		return r
 	}
 	r, err := verifier.Verify(p, verifier.Options{Maps: w.c.Spec.Maps, BTF: w.c.Spec.BTF})
-	if err == nil && r.Verdict == verifier.Accepted {
-		f = r.Facts
-		w.Programs++
+	if err != nil {
+		r = nil
 	}
-	w.facts[p] = f
-	return f
+	w.reports[p] = r
+	return r
+}
+
+// factsOf returns what is proven of a program that begins to run, or nil.
+func (w *watcher) factsOf(p *spec.ProgramSpec) *verifier.Facts {
+	r := w.report(p)
+	if r == nil || r.Verdict != verifier.Accepted {
+		return nil
+	}
+	w.checked[p] = true
+	w.Programs = len(w.checked)
+	return r.Facts
 }
 
 // before looks at the machine before an instruction.
@@ -109,7 +120,7 @@ func (w *watcher) before(s *interp.Stepper) {
 	f := &facts.Slots[pc]
 	w.branch(s)
 	if !f.Reached {
-		w.report(s, "reached", "yes", "no run")
+		w.violation(s, "reached", "yes", "no run")
 		return
 	}
 	w.registers(s, f)
@@ -130,7 +141,7 @@ func (w *watcher) branch(s *interp.Stepper) {
 	}
 	if taken := s.PC() != w.jumpPC+1; taken != (w.jump == verifier.AlwaysTaken) {
 		words := map[bool]string{true: "taken", false: "not taken"}
-		w.reportAt(s, w.jumpPC, "branch", words[taken], words[!taken]+" in every run")
+		w.violationAt(s, w.jumpPC, "branch", words[taken], words[!taken]+" in every run")
 	}
 }
 
@@ -140,7 +151,7 @@ func (w *watcher) registers(s *interp.Stepper, f *verifier.SlotFacts) {
 	}
 	for r := range isa.R10 {
 		if v, ok := s.Reg(r); ok && !f.Regs[r].Contains(v) {
-			w.report(s, r.String(), fmt.Sprintf("%#x", v), f.Regs[r].String())
+			w.violation(s, r.String(), fmt.Sprintf("%#x", v), f.Regs[r].String())
 			return
 		}
 	}
@@ -154,7 +165,7 @@ func (w *watcher) stack(s *interp.Stepper, f *verifier.SlotFacts) {
 	for i := range f.Stack {
 		slot := &f.Stack[i]
 		if v := binary.LittleEndian.Uint64(frame[len(frame)+slot.Off:]); !slot.Contains(v) {
-			w.report(s, fmt.Sprintf("fp%d", slot.Off), fmt.Sprintf("%#x", v), slot.Bounds.String())
+			w.violation(s, fmt.Sprintf("fp%d", slot.Off), fmt.Sprintf("%#x", v), slot.Bounds.String())
 			return
 		}
 	}
@@ -186,7 +197,7 @@ func (w *watcher) access(s *interp.Stepper, a *verifier.Access) {
 		start, kind = obj.Base, vm.RegionMapValue
 	case verifier.PtrToPacket:
 		if !ok || obj.Region.Kind != vm.RegionPacket {
-			w.report(s, "access", m.Mem.Symbolize(addr), "the packet")
+			w.violation(s, "access", m.Mem.Symbolize(addr), "the packet")
 		}
 		return
 	default:
@@ -194,17 +205,17 @@ func (w *watcher) access(s *interp.Stepper, a *verifier.Access) {
 	}
 	off := int64(addr - start)
 	if !ok || obj.Region.Kind != kind || off < a.MinOff || off > a.MaxOff {
-		w.report(s, "access", fmt.Sprintf("%s (offset %d)", m.Mem.Symbolize(addr), off),
+		w.violation(s, "access", fmt.Sprintf("%s (offset %d)", m.Mem.Symbolize(addr), off),
 			fmt.Sprintf("%s, offsets %d to %d", a.Kind, a.MinOff, a.MaxOff))
 	}
 }
 
-func (w *watcher) report(s *interp.Stepper, what, concrete, abstract string) {
-	w.reportAt(s, s.PC(), what, concrete, abstract)
+func (w *watcher) violation(s *interp.Stepper, what, concrete, abstract string) {
+	w.violationAt(s, s.PC(), what, concrete, abstract)
 }
 
-// reportAt notes a violation, the first of a run.
-func (w *watcher) reportAt(s *interp.Stepper, pc isa.PC, what, concrete, abstract string) {
+// violationAt notes a violation, the first of a run.
+func (w *watcher) violationAt(s *interp.Stepper, pc isa.PC, what, concrete, abstract string) {
 	if w.found {
 		return
 	}

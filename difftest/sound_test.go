@@ -76,7 +76,7 @@ func TestOpenStatesAreNotFacts(t *testing.T) {
 	p = c.Spec.Programs[0]
 
 	w := newWatcher(c)
-	w.facts[p] = open
+	w.reports[p] = &verifier.Report{Facts: open}
 	if _, err := w.engine().Run(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestLyingFacts(t *testing.T) {
 			}
 			check := func() *watcher {
 				w := newWatcher(c)
-				w.facts[p] = r.Facts
+				w.reports[p] = r
 				if _, err := w.engine().Run(t.Context(), c); err != nil {
 					t.Fatal(err)
 				}

@@ -130,6 +130,8 @@ func class(v *ProgramVerdict, res *kernel.LoadResult) Class {
 	case ours && !res.Verified:
 		v.KernelMessage = fmt.Sprintf("refused before the verifier: %v %s", res.Errno, res.Message())
 		return Skipped
+	case ours && verifierBug(res.Message()):
+		return Skipped
 	case ours:
 		return FalseAccept
 	case res.Verdict == kernel.Accepted:
@@ -139,6 +141,11 @@ func class(v *ProgramVerdict, res *kernel.LoadResult) Class {
 	}
 	return OtherMessage
 }
+
+// verifierBug reports whether a kernel refused a program because its verifier found
+// itself in a state that cannot be (verifier_bug, include/linux/bpf_verifier.h): that
+// is no judgement of the program.
+func verifierBug(message string) bool { return strings.Contains(message, "verifier bug") }
 
 // sameMessage compares the last line of both, which is where the kernel says what
 // is wrong.

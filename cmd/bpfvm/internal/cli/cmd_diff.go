@@ -28,7 +28,8 @@ func cmdDiff() *command {
 			"each instruction must also lie within what it has proven; \"unsound\" names the slot where they do not.\n\n" +
 			"--gen N compares N random programs instead, the same for the same --seed; with --minutes alone " +
 			"as many as there is time for. One that differs is saved as SEED-N.txtar, which \"bpfvm diff\" repeats; " +
-			"--shrink leaves out of it all that the difference does not need.\n\n" +
+			"--shrink leaves out of it all that the difference does not need. --mutate FILE makes them from real programs, with a few slips in each. " +
+			"With the kernel among the engines its verdict is compared with our verifier's too.\n\n" +
 			"--verdicts compares our verifier with the kernel's, without running anything. What our verifier " +
 			"does not model, and what the kernel could not be asked about, is counted apart.\n\n" +
 			"The kernel runs packet programs and raw tracepoints only, tells 32 bits of R0, and needs " +
@@ -37,6 +38,7 @@ func cmdDiff() *command {
 		examples: []example{
 			{"bpfvm diff testdata/xdp/firewall.bpf.o --pcap testdata/xdp/packets.pcap", "one object on our engines"},
 			{"bpfvm diff --gen 1000 --seed 7 --shrink --engines step,interp,jit,kernel", "random programs, the kernel too"},
+			{"bpfvm diff --gen 500 --mutate testdata/xdp/firewall.bpf.o --engines step,jit,kernel", "a real program with slips"},
 			{"bpfvm diff testdata --verdicts -j", "both verifiers on every object below a directory"},
 		},
 		exits:   []int{exitNegative, exitInput, exitUnsupported, exitPrivilege},
@@ -56,6 +58,7 @@ type diffFlags struct {
 	save          string
 	verdicts      bool
 	enginesByUser bool
+	mutate        string
 }
 
 func setupDiff(a *app, c *cobra.Command) func([]string) error {
@@ -66,6 +69,7 @@ func setupDiff(a *app, c *cobra.Command) func([]string) error {
 	fs.Uint64Var(&f.seed, "seed", 1, "start of the random programs: `N`")
 	fs.IntVar(&f.items, "items", 40, "make random programs of up to `N` things to do")
 	fs.BoolVar(&f.wild, "wild", false, "spoil random programs so that no verifier takes them: engines must trap alike")
+	fs.StringVar(&f.mutate, "mutate", "", "make the programs of --gen from those of an object `FILE[:PROG]` or directory, with a few slips in each")
 	fs.BoolVar(&f.shrink, "shrink", false, "make programs that differ small, and save them")
 	fs.StringVar(&f.save, "save", ".", "where saved cases go: `DIR`")
 	fs.IntVar(&f.minutes, "minutes", 0, "stop after `M` minutes")
@@ -90,6 +94,8 @@ func (f *diffFlags) check(args []string) error {
 	switch {
 	case f.gen < 0 || f.minutes < 0 || f.items < 1 || f.run.repeat < 1 || f.run.maxSteps < 1:
 		return usageErr("--gen and --minutes want numbers from 0, --items, --repeat and --max-steps from 1")
+	case f.mutate != "" && (len(args) > 0 || f.verdicts || f.wild):
+		return usageErr("diff: --mutate=%s names what is changed; it goes with --gen N and no other programs", f.mutate)
 	case len(args) == 0 && f.gen == 0 && f.minutes == 0:
 		return usageErr("diff: name a file, a directory or a saved case, or say --gen N")
 	case len(args) == 1 && f.gen > 0:
@@ -173,6 +179,8 @@ func (a *app) diff(args []string, f diffFlags) error {
 	case len(args) == 1:
 		t := splitTarget(args[0])
 		err = a.eachObject(t.path, &d.doc.Refused, func(o *object) error { return untilDone(ctx, d.object(o, t.prog)) })
+	case f.mutate != "":
+		err = d.mutants()
 	default:
 		err = d.generated()
 	}
@@ -237,55 +245,6 @@ func (d *differ) compare(c *difftest.Case) error {
 		}
 	}
 	return err
-}
-
-// save writes the case of a mismatch to a file.
-func (d *differ) save(m *difftest.Mismatch) error {
-	text, err := m.Repro().Format()
-	if err != nil {
-		d.a.warn("%s cannot be saved: %v", m.Name, err)
-		return nil
-	}
-	name := strings.Map(func(r rune) rune {
-		if strings.ContainsRune(`/\: `, r) {
-			return '-'
-		}
-		return r
-	}, m.Name)
-	path := filepath.Join(d.f.save, name+".txtar")
-	if err := d.a.writeFile(path, text); err != nil {
-		return err
-	}
-	m.File = display(path)
-	return nil
-}
-
-// tell writes a mismatch.
-func (d *differ) tell(m *difftest.Mismatch) {
-	s := d.a.style
-	fmt.Fprintf(d.a.out, "%s %s / %s\n", s.bad("#"+m.Name), m.Engines[0], m.Engines[1])
-	for _, x := range m.Differences {
-		fmt.Fprintf(d.a.out, "  %s\n", x.String())
-	}
-	for _, u := range m.Unsound {
-		fmt.Fprintf(d.a.out, "  unsound: %s\n", u.String())
-	}
-	switch {
-	case len(m.Unsound) > 0:
-	case m.First != nil:
-		fmt.Fprintf(d.a.out, "  first differing step %s\n", m.First)
-		for _, x := range m.First.State {
-			fmt.Fprintf(d.a.out, "    %s\n", x)
-		}
-	default:
-		fmt.Fprintf(d.a.out, "  step not found: %s\n", m.NotLocated)
-	}
-	if m.Shrunk > 0 {
-		fmt.Fprintf(d.a.out, "  shrunk %d -> %s\n", m.Insns, plural(m.Shrunk, "slot"))
-	}
-	if m.File != "" {
-		fmt.Fprintf(d.a.out, "  saved %s    replay: bpfvm diff %s\n", m.File, m.File)
-	}
 }
 
 // generated compares random programs.
@@ -410,9 +369,7 @@ func (d *differ) finish() error {
 		for _, k := range d.doc.Skips {
 			fmt.Fprintf(d.a.out, "skipped %d on %s: %s (first: %s)\n", k.Count, k.Engine, k.Reason, k.First)
 		}
-		for _, m := range d.doc.Masked {
-			fmt.Fprintf(d.a.out, "expected %s on %s: depends on %s\n", m.Name, m.Engine, strings.Join(m.Because, ", "))
-		}
+		d.tellMasked()
 		fmt.Fprintf(d.a.out, "engines %s  programs %d  runs %d  mismatches %d  skipped %d\n",
 			strings.Join(d.doc.Engines, ","), s.Programs, s.Runs, s.Mismatches, s.Skipped)
 		fmt.Fprintf(d.a.out, "within what the verifier has proven: %d of %s, %s\n",
