@@ -35,23 +35,32 @@ type RingBuf struct {
 	size                     uint64
 	consumer, producer, pend uint64
 	wakeups                  uint64
-	meta                     map[uint64]Record // by position: who reserved it, and when
+	// meta is by position what is known of a record: who reserved it and when, and
+	// what its header says. The header in the arena is for programs and user space to
+	// see; that copy is not trusted, as machine code with wrong facts could write it.
+	meta map[uint64]*ringRecord
+}
+
+// ringRecord is one record.
+type ringRecord struct {
+	Record
+	size          uint32
+	busy, discard bool
 }
 
 // Constants of ring buffers (include/uapi/linux/bpf.h).
 const (
-	ringHeader     = 8       // BPF_RINGBUF_HDR_SZ
-	ringBusy       = 1 << 31 // BPF_RINGBUF_BUSY_BIT
-	ringDiscard    = 1 << 30 // BPF_RINGBUF_DISCARD_BIT
-	ringMaxRecord  = (1<<32 - 1) / 4
-	ringNoWakeup   = 1 << 0 // BPF_RB_NO_WAKEUP
-	ringForce      = 1 << 1 // BPF_RB_FORCE_WAKEUP
-	ringMetaPages  = 3      // kernel pages between struct bpf_ringbuf and its data
-	ringAvail      = 0      // BPF_RB_AVAIL_DATA
-	ringSize       = 1      // BPF_RB_RING_SIZE
-	ringConsumer   = 2      // BPF_RB_CONS_POS
-	ringProducer   = 3      // BPF_RB_PROD_POS
-	ringHeaderMask = ringBusy | ringDiscard
+	ringHeader    = 8       // BPF_RINGBUF_HDR_SZ
+	ringBusy      = 1 << 31 // BPF_RINGBUF_BUSY_BIT
+	ringDiscard   = 1 << 30 // BPF_RINGBUF_DISCARD_BIT
+	ringMaxRecord = (1<<32 - 1) / 4
+	ringNoWakeup  = 1 << 0 // BPF_RB_NO_WAKEUP
+	ringForce     = 1 << 1 // BPF_RB_FORCE_WAKEUP
+	ringMetaPages = 3      // kernel pages between struct bpf_ringbuf and its data
+	ringAvail     = 0      // BPF_RB_AVAIL_DATA
+	ringSize      = 1      // BPF_RB_RING_SIZE
+	ringConsumer  = 2      // BPF_RB_CONS_POS
+	ringProducer  = 3      // BPF_RB_PROD_POS
 )
 
 // checkRingBuf is the first part of ringbuf_map_alloc.
@@ -67,7 +76,7 @@ func checkRingBuf(s *spec.MapSpec, _ int) spec.Errno {
 
 func newRingBuf(b mapBase) (kmap, error) {
 	s := b.spec
-	m := &RingBuf{mapBase: b, size: uint64(s.MaxEntries), meta: map[uint64]Record{}}
+	m := &RingBuf{mapBase: b, size: uint64(s.MaxEntries), meta: map[uint64]*ringRecord{}}
 	r, err := b.rt.mem.Alloc(vm.Spec{
 		Kind: vm.RegionRingBuf, Name: s.Name, Size: 2 * m.size, Align: pageSize, Owner: m,
 	})
@@ -97,12 +106,13 @@ func (m *RingBuf) reserve(cpu int, size uint64) uint64 {
 	if need > m.size {
 		return 0
 	}
+	m.pend = max(m.pend, m.consumer) // what is consumed was not busy
 	for m.pend < m.producer {
-		h := binary.LittleEndian.Uint32(m.header(m.pend))
-		if h&ringBusy != 0 {
+		r := m.meta[m.pend]
+		if r.busy {
 			break
 		}
-		m.pend += padded(h &^ ringDiscard)
+		m.pend += padded(r.size)
 	}
 	end := m.producer + need
 	if end-m.consumer > m.size-1 || end-m.pend > m.size-1 {
@@ -113,7 +123,7 @@ func (m *RingBuf) reserve(cpu int, size uint64) uint64 {
 	binary.LittleEndian.PutUint32(h, uint32(size)|ringBusy)
 	binary.LittleEndian.PutUint32(h[4:], uint32(pos%m.size/pageSize+ringMetaPages))
 	m.producer = end
-	m.meta[pos] = Record{Map: m.Name(), CPU: cpu, Time: m.rt.Clock.Now}
+	m.meta[pos] = &ringRecord{Record: Record{Map: m.Name(), CPU: cpu, Time: m.rt.Clock.Now}, size: uint32(size), busy: true}
 	first, second := m.wrapped(pos, need)
 	copy(second, first)
 	addr := m.area.Base + pos%m.size + ringHeader
@@ -133,15 +143,16 @@ func (m *RingBuf) wrapped(pos, n uint64) (first, second []byte) {
 
 // commit is bpf_ringbuf_commit. From then on the program cannot touch the record.
 func (m *RingBuf) commit(pos uint64, flags uint64, discard bool) {
-	h := m.header(pos)
-	size := binary.LittleEndian.Uint32(h) &^ ringBusy
+	r := m.meta[pos]
+	size := r.size
+	r.busy, r.discard = false, discard
 	m.rt.mem.Protect(m.area.Base+pos%m.size+ringHeader, uint64(size), vm.PermNone)
 	first, second := m.wrapped(pos, padded(size))
 	copy(first, second)
 	if discard {
 		size |= ringDiscard
 	}
-	binary.LittleEndian.PutUint32(h, size)
+	binary.LittleEndian.PutUint32(m.header(pos), size)
 	if flags&ringForce != 0 || pos%m.size == m.consumer%m.size && flags&ringNoWakeup == 0 {
 		m.wakeups++
 	}
@@ -186,18 +197,16 @@ func (m *RingBuf) Drain() []Record {
 func (m *RingBuf) drain() []Record {
 	var all []Record
 	for m.consumer < m.producer {
-		h := binary.LittleEndian.Uint32(m.header(m.consumer))
-		if h&ringBusy != 0 {
+		r := m.meta[m.consumer]
+		if r.busy {
 			break
 		}
-		size := h &^ ringHeaderMask
-		if h&ringDiscard == 0 {
-			r := m.meta[m.consumer]
-			r.Data = bytes.Clone(m.rt.mem.Raw(m.area.Base+m.consumer%m.size+ringHeader, uint64(size)))
-			all = append(all, r)
+		if !r.discard {
+			r.Data = bytes.Clone(m.rt.mem.Raw(m.area.Base+m.consumer%m.size+ringHeader, uint64(r.size)))
+			all = append(all, r.Record)
 		}
 		delete(m.meta, m.consumer)
-		m.consumer += padded(size)
+		m.consumer += padded(r.size)
 	}
 	return all
 }
@@ -209,8 +218,8 @@ func (m *RingBuf) Wakeups() uint64 { return m.wakeups }
 // Busy returns how many records are reserved but neither submitted nor discarded.
 func (m *RingBuf) Busy() int {
 	n := 0
-	for pos := range m.meta {
-		if binary.LittleEndian.Uint32(m.header(pos))&ringBusy != 0 {
+	for _, r := range m.meta {
+		if r.busy {
 			n++
 		}
 	}
@@ -228,7 +237,7 @@ func (rt *Runtime) ringRecord(addr uint64) (*RingBuf, uint64, error) {
 		if pos >= m.producer && pos >= m.size {
 			pos -= m.size
 		}
-		if _, ok := m.meta[pos]; ok && addr >= r.Base+ringHeader && binary.LittleEndian.Uint32(m.header(pos))&ringBusy != 0 {
+		if rec := m.meta[pos]; rec != nil && rec.busy && addr >= r.Base+ringHeader {
 			return m, pos, nil
 		}
 	}
