@@ -38,7 +38,6 @@ func cmdDiff() *command {
 		examples: []example{
 			{"bpfvm diff testdata/xdp/firewall.bpf.o --pcap testdata/xdp/packets.pcap", "one object on our engines"},
 			{"bpfvm diff --gen 1000 --seed 7 --shrink --engines step,interp,jit,kernel", "random programs, the kernel too"},
-			{"bpfvm diff --gen 500 --mutate testdata/xdp/firewall.bpf.o --engines step,jit,kernel", "a real program with slips"},
 			{"bpfvm diff testdata --verdicts -j", "both verifiers on every object below a directory"},
 		},
 		exits:   []int{exitNegative, exitInput, exitUnsupported, exitPrivilege},
