@@ -32,7 +32,7 @@ const (
 	ArgSpinLock     // a bpf_spin_lock
 	ArgBTFID        // a typed kernel pointer
 	ArgDynptr       // a bpf_dynptr on the stack
-	ArgSocket       // a socket of some kind
+	ArgSocket       // a socket of some kind, also as typed kernel pointer
 	ArgSockOrNull   // socket or NULL
 	ArgLong         // pointer to a writable 8-byte integer
 	ArgInt          // pointer to a writable 4-byte integer
@@ -44,6 +44,10 @@ const (
 	ArgBTFIDOrNull    // a typed kernel pointer or NULL
 	ArgUninitDynptr   // room for a bpf_dynptr on the stack, which the helper makes
 	ArgFixedMem       // readable memory of HelperProto.ArgSizes bytes
+
+	ArgSockCommon     // a socket of some kind, but no typed kernel pointer to one
+	ArgFullSockOrNull // a full socket (struct bpf_sock) or NULL
+	ArgCtxOrNull      // the program's context or NULL
 )
 
 // RetKind says what a helper leaves in R0 (enum bpf_return_type).
@@ -74,6 +78,16 @@ type HelperProto struct {
 	Args [5]ArgKind
 	// ArgSizes holds the bytes that an ArgFixedMem argument points to.
 	ArgSizes [5]uint32
+	// ArgOf says more about an argument: the kernel's struct behind an ArgBTFID
+	// ("task_struct"), or which dynptr it must be ("ringbuf") or becomes ("local").
+	ArgOf [5]string
+	// ArgWrites marks the memory that the helper writes (MEM_WRITE). Kinds with
+	// Uninit in their name need no initialised memory; ArgMem with this mark does.
+	ArgWrites [5]bool
+	// RetOf is the kernel's struct behind a RetBTFID result, RetTrusted says that
+	// the pointer is trusted (PTR_TRUSTED).
+	RetOf      string
+	RetTrusted bool
 	// GPLOnly helpers are refused in programs without a GPL-compatible license.
 	GPLOnly bool
 	// FreeFor lists program types whose form of a GPLOnly helper needs no license.
@@ -81,14 +95,60 @@ type HelperProto struct {
 	// ChangesPacket helpers may move the packet: pointers into it taken before
 	// the call are dead after it (bpf_helper_changes_pkt_data).
 	ChangesPacket bool
-	Acquires      bool     // its result is a reference that must be released
-	Releases      bool     // it ends the reference in its first pointer argument
-	MightSleep    bool     // for sleepable programs only
-	Groups        []string // which program types may call it: names of groups or types
-	Since         string   // kernel that brought it, "4.1"
-	Signature     string   // C prototype: "void *bpf_map_lookup_elem(struct bpf_map *map, const void *key)"
-	Doc           string   // our description, for "bpfvm explain"
+	// PacketAccess helpers take packet memory where they take memory (pkt_access).
+	PacketAccess bool
+	// Fastcall helpers keep R1 to R5 beyond their arguments (allow_fastcall).
+	Fastcall bool
+	// Cap is what the loading process must be capable of for programs that have the
+	// helper from bpf_base_func_proto; tracing types need CAP_PERFMON as such.
+	Cap Cap
+	// MapTypes are the map types that it takes; nil for the general ones. See
+	// TakesMap.
+	MapTypes []MapType
+	// AllowedBy names the kernel function that refuses it in single programs of a
+	// type, mostly by what they are attached to; empty for none.
+	AllowedBy string
+	// Forms are other prototypes that some program types have under this number.
+	// See HelperFor.
+	Forms []HelperForm
+	// Attach lists program types of which only some attach types may call it.
+	Attach []HelperAttach
+
+	Acquires   bool     // its result is a reference that must be released
+	Releases   bool     // it ends the reference in its first pointer argument
+	MightSleep bool     // for sleepable programs only
+	Groups     []string // which program types may call it: names of groups or types
+	Since      string   // kernel that brought it, "4.1"
+	Signature  string   // C prototype: "void *bpf_map_lookup_elem(struct bpf_map *map, const void *key)"
+	Doc        string   // our description, for "bpfvm explain"
 }
+
+// HelperForm is the prototype of a helper as some program types have it: the
+// same number, another kernel function behind it.
+type HelperForm struct {
+	Types []ProgType
+	Args  [5]ArgKind
+	ArgOf [5]string
+}
+
+// HelperAttach limits a helper to some attach types of one program type.
+type HelperAttach struct {
+	Type   ProgType
+	Attach []AttachType
+}
+
+// Cap is a capability of the process that loads a program (capabilities(7)).
+type Cap uint8
+
+// Capabilities that decide about helpers.
+const (
+	CapNone    Cap = iota // what loading needs anyway
+	CapBPF                // CAP_BPF
+	CapPerfmon            // CAP_PERFMON, which CAP_SYS_ADMIN includes
+)
+
+// String returns "CAP_BPF", or "" for none.
+func (c Cap) String() string { return [...]string{"", "CAP_BPF", "CAP_PERFMON"}[min(c, 2)] }
 
 // NumArgs returns how many argument registers the helper reads.
 func (h *HelperProto) NumArgs() int {

@@ -91,6 +91,82 @@ func HelperAllowed(t ProgType, id HelperID) bool {
 	return allowedHelpers()[t][id/64]&(1<<(id%64)) != 0
 }
 
+// HelperAllowedAt is HelperAllowed for one attach type: set_retval belongs to
+// hooks that have a return value, seq_printf to iterators.
+func HelperAllowedAt(t ProgType, attach AttachType, id HelperID) bool {
+	if !HelperAllowed(t, id) {
+		return false
+	}
+	for _, a := range helpers[id-1].Attach {
+		if a.Type == t {
+			return slices.Contains(a.Attach, attach)
+		}
+	}
+	return true
+}
+
+// helperKey names the form of a helper.
+type helperKey struct {
+	id HelperID
+	t  ProgType
+}
+
+var helperForms = sync.OnceValue(func() map[helperKey]*HelperProto {
+	forms := map[helperKey]*HelperProto{}
+	for i := range helpers {
+		for _, f := range helpers[i].Forms {
+			h := helpers[i]
+			h.Args, h.ArgOf = f.Args, f.ArgOf
+			for _, t := range f.Types {
+				forms[helperKey{h.ID, t}] = &h
+			}
+		}
+	}
+	return forms
+})
+
+// HelperFor returns the helper's prototype as programs of the type have it, or
+// nil for an unknown number. Some take the context in one type and a socket in
+// another: setsockopt, get_socket_cookie, sk_storage_get.
+func HelperFor(id HelperID, t ProgType) *HelperProto {
+	if h := helperForms()[helperKey{id, t}]; h != nil {
+		return h
+	}
+	return HelperByID(id)
+}
+
+// TakesMap reports whether programs of the type, attached so, may call the helper
+// with a map of that type (kernel/bpf/verifier.c, check_map_func_compatibility).
+func (h *HelperProto) TakesMap(m MapType, t ProgType, attach AttachType) bool {
+	info := m.Info()
+	switch {
+	case info == nil:
+		return false
+	case h.MapTypes != nil && !slices.Contains(h.MapTypes, m):
+		return false
+	case info.Helpers == nil || slices.Contains(info.Helpers, h.Name):
+		return true
+	}
+	return (m == MapSockmap || m == MapSockhash) && updatesSockmap(h.Name, t, attach)
+}
+
+// updatesSockmap reports whether programs of the type may change maps of sockets:
+// where no socket that they could hold is locked (may_update_sockmap).
+func updatesSockmap(helper string, t ProgType, attach AttachType) bool {
+	switch t {
+	case ProgTracing:
+		if attach != AttachTraceIter {
+			return false
+		}
+	case ProgSockOps:
+		return helper == "bpf_map_delete_elem"
+	case ProgSocketFilter, ProgSchedCls, ProgSchedAct, ProgXDP, ProgSKReuseport, ProgFlowDissector, ProgSKLookup:
+	default:
+		return false
+	}
+	return helper == "bpf_map_update_elem" || helper == "bpf_map_delete_elem"
+}
+
 // NeedsGPL reports whether programs of the type need a GPL-compatible license to
 // call the helper.
 func (h *HelperProto) NeedsGPL(t ProgType) bool {

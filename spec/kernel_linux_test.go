@@ -36,9 +36,20 @@ func exit(r0 int32) asm.Instructions {
 }
 
 func load(typ spec.ProgType, attach spec.AttachType, license string, insns asm.Instructions) error {
-	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+	ps := &ebpf.ProgramSpec{
 		Type: ebpf.ProgramType(typ), AttachType: ebpf.AttachType(attach), License: license, Instructions: insns,
-	})
+	}
+	switch {
+	case typ == spec.ProgTracing && attach == spec.AttachTraceIter:
+		ps.AttachTo = "tcp" // which has all that others have
+	case typ == spec.ProgTracing:
+		ps.AttachTo = "sched_switch"
+	case typ == spec.ProgStructOps:
+		ps.AttachTo = "tcp_congestion_ops:ssthresh"
+	case typ == spec.ProgSyscall:
+		ps.Flags = 1 << 4 // BPF_F_SLEEPABLE
+	}
+	p, err := ebpf.NewProgram(ps)
 	if err != nil {
 		return err
 	}
@@ -77,6 +88,9 @@ var tried = []struct {
 	{spec.ProgCgroupSockopt, []spec.AttachType{spec.AttachCgroupGetsockopt, spec.AttachCgroupSetsockopt}},
 	{spec.ProgSKLookup, []spec.AttachType{spec.AttachSKLookup}},
 	{spec.ProgNetfilter, []spec.AttachType{spec.AttachNetfilter}},
+	{spec.ProgTracing, []spec.AttachType{spec.AttachTraceRawTP, spec.AttachTraceIter}},
+	{spec.ProgStructOps, []spec.AttachType{0}},
+	{spec.ProgSyscall, []spec.AttachType{0}},
 }
 
 // sockAddrTypes are the attach types of cgroup_sock_addr programs.
@@ -93,7 +107,11 @@ var sockAddrTypes = func() []spec.AttachType {
 func TestKernelHelpers(t *testing.T) {
 	needKernel(t)
 	// What this kernel withholds by policy or configuration says nothing.
-	withheld := map[string]bool{"bpf_probe_write_user": true, "bpf_override_return": true}
+	withheld := map[string]bool{
+		"bpf_probe_write_user": true, "bpf_override_return": true,
+		// For fentry, fexit and fmod_ret, which not every machine loads.
+		"bpf_get_func_arg": true, "bpf_get_func_ret": true, "bpf_get_func_arg_cnt": true,
+	}
 	for _, try := range tried {
 		for _, h := range spec.Helpers() {
 			if withheld[h.Name] {
@@ -101,24 +119,34 @@ func TestKernelHelpers(t *testing.T) {
 			}
 			allowed, gpl := false, false
 			for _, attach := range try.attach {
-				err := load(try.typ, attach, "BSD", append(asm.Instructions{asm.BuiltinFunc(h.ID).Call()}, exit(0)...))
+				license := "BSD"
+				if try.typ == spec.ProgStructOps {
+					license = "GPL" // others cannot be loaded
+				}
+				err := load(try.typ, attach, license, append(asm.Instructions{asm.BuiltinFunc(h.ID).Call()}, exit(0)...))
 				text := ""
 				if ve, ok := errors.AsType[*ebpf.VerifierError](err); ok {
 					text = strings.Join(ve.Log, "\n")
 				}
 				switch {
 				case strings.Contains(text, "cannot use helper"), strings.Contains(text, "unknown func"), strings.Contains(text, "invalid func"):
+					if spec.HelperAllowedAt(try.typ, attach, h.ID) {
+						t.Errorf("%s in %s attached %s: the kernel refuses, the table allows", h.Name, try.typ, attach)
+					}
 				case err != nil && text == "":
 					t.Fatalf("%s in %s: %v", h.Name, try.typ, err)
 				default:
 					allowed = true
 					gpl = gpl || strings.Contains(text, "GPL")
+					if !spec.HelperAllowedAt(try.typ, attach, h.ID) {
+						t.Errorf("%s in %s attached %s: the kernel allows, the table refuses", h.Name, try.typ, attach)
+					}
 				}
 			}
 			if want := spec.HelperAllowed(try.typ, h.ID); allowed != want {
 				t.Errorf("%s in %s: the kernel says %v, the table %v", h.Name, try.typ, allowed, want)
 			}
-			if allowed && gpl != h.NeedsGPL(try.typ) {
+			if allowed && try.typ != spec.ProgStructOps && gpl != h.NeedsGPL(try.typ) {
 				t.Errorf("%s in %s: GPL only: the kernel says %v, the table %v", h.Name, try.typ, gpl, h.NeedsGPL(try.typ))
 			}
 		}
@@ -130,8 +158,8 @@ func TestKernelContexts(t *testing.T) {
 	sizes := map[uint32]asm.Size{1: asm.Byte, 2: asm.Half, 4: asm.Word, 8: asm.DWord}
 	for _, try := range tried {
 		ctx := try.typ.Ctx()
-		if ctx.Name == "tracepoint" {
-			continue // any offset up to the largest event's size is readable at load
+		if ctx.Name == "tracepoint" || try.typ == spec.ProgTracing || try.typ == spec.ProgStructOps || try.typ == spec.ProgSyscall {
+			continue // any offset up to the largest event's size is readable at load; the target's prototype decides
 		}
 		for off := uint32(0); off < ctx.Size+8; off++ {
 			if try.typ == spec.ProgRawTracepointWritable && off > 0 && off < 8 {

@@ -15,6 +15,9 @@ type MapTypeInfo struct {
 	Value   string // what the value size must be
 	Entries string // what max_entries means
 	Flags   string // which creation flags it takes, beyond the common ones
+	// Helpers are the helpers that programs may call with such a map, beside those
+	// that HelperProto.MapTypes gives it; nil for all that ask for no map type.
+	Helpers []string
 	Source  string // where the kernel checks this, file:function
 	Doc     string
 }

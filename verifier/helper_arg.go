@@ -30,6 +30,12 @@ func argTypes(kind spec.ArgKind) (types []RegType, null bool) {
 		return []RegType{PtrToCtx}, false
 	case spec.ArgSocket:
 		return sockTypes, false
+	case spec.ArgSockCommon:
+		return sockTypes[:4], false
+	case spec.ArgFullSockOrNull:
+		return []RegType{PtrToSocket}, true
+	case spec.ArgCtxOrNull:
+		return []RegType{PtrToCtx}, true
 	case spec.ArgSockOrNull:
 		return sockTypes, true
 	case spec.ArgRingBufMem:

@@ -14,7 +14,7 @@ var kfuncFlags = map[string]string{
 func emitKfuncs(e *emitter) {
 	hooks := map[string]bool{}
 	var targets []string
-	body := &emitter{table: e.table, progs: e.progs, attach: e.attach}
+	body := &emitter{table: e.table, names: e.names}
 	var dtors strings.Builder
 	last := ""
 	e.pf("var kfuncHooks = [...]kfuncHook{\n")

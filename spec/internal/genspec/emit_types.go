@@ -41,7 +41,7 @@ func emitProgTypes(e *emitter) {
 func emitMapTypes(e *emitter) {
 	e.pf("var mapTypes = [...]MapTypeInfo{\n")
 	for i, s := range e.stanzas {
-		e.keys(s, "kernel", "since", "key", "value", "entries", "flags", "source", "doc")
+		e.keys(s, "kernel", "since", "key", "value", "entries", "flags", "helpers", "source", "doc")
 		if n := e.headNumber(s, 1); n != int64(i) {
 			e.errorf(s.line, "map type %d stands at place %d", n, i)
 		}
@@ -52,8 +52,12 @@ func emitMapTypes(e *emitter) {
 		if s.get("doc") == "" || s.get("since") == "" {
 			e.errorf(s.line, "%s needs since and doc", s.head[0])
 		}
-		e.pf("{Type: %d, Name: %q, Kernel: %q, Since: %q,\nKey: %q,\nValue: %q,\nEntries: %q,\nFlags: %q,\nSource: %q,\nDoc: %q},\n",
-			i, s.head[0], kernel, s.get("since"), s.get("key"), s.get("value"), s.get("entries"), s.get("flags"), s.get("source"), s.get("doc"))
+		helpers := ""
+		if h := strings.Fields(s.get("helpers")); len(h) > 0 {
+			helpers = "Helpers: " + strList(h) + ",\n"
+		}
+		e.pf("{Type: %d, Name: %q, Kernel: %q, Since: %q, %s\nKey: %q,\nValue: %q,\nEntries: %q,\nFlags: %q,\nSource: %q,\nDoc: %q},\n",
+			i, s.head[0], kernel, s.get("since"), helpers, s.get("key"), s.get("value"), s.get("entries"), s.get("flags"), s.get("source"), s.get("doc"))
 	}
 	e.pf("}\n")
 }
