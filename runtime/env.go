@@ -21,7 +21,12 @@ type Env struct {
 	cookie uint64  // bpf_get_attach_cookie
 	entry  uint64  // bpf_get_func_ip
 
+	socketBuffer *skb // of packet, made by [Env.skb] when a helper asks
+
 	redirect *Redirect
+	clones   []Clone
+	assigned *Socket // by bpf_sk_assign
+	sk       *Socket // of the event: the packet's, or the one that the program acts on
 
 	args     int        // tracing programs: words of arguments in the context
 	result   bool       // and whether the result stands behind them

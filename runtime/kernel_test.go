@@ -399,7 +399,7 @@ func kernelRuns(job *kernelJob, maps []*ebpf.Map, a *kernelAnswer) error {
 		if job.Type == spec.ProgSyscall {
 			opts.Context, opts.ContextOut = in, bytes.Clone(in)
 		} else {
-			opts.Data, opts.DataOut = in, make([]byte, len(in)+4096)
+			opts.Data, opts.DataOut = in, make([]byte, len(in)+32768)
 		}
 		r0, err := prog.Run(opts)
 		run := kernelRun{R0: r0}

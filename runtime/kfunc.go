@@ -18,7 +18,6 @@ import (
 type kfunc struct {
 	proto *spec.HelperProto
 	fn    helperFunc
-	types []spec.ProgType // those that may call it; nil means all
 }
 
 // kfuncs maps the names of kernel functions to what they do; the files kfunc_*.go
@@ -44,7 +43,7 @@ var kfuncArgs = map[string]spec.ArgKind{
 }
 
 // registerKfunc adds a kernel function. Its arguments are words of [kfuncArgs].
-func registerKfunc(name string, ret spec.RetKind, args string, fn helperFunc, types ...spec.ProgType) {
+func registerKfunc(name string, ret spec.RetKind, args string, fn helperFunc) {
 	proto := &spec.HelperProto{Name: name, Ret: ret}
 	for i, word := range strings.Fields(args) {
 		kind, size, _ := strings.Cut(word, ":")
@@ -52,7 +51,7 @@ func registerKfunc(name string, ret spec.RetKind, args string, fn helperFunc, ty
 		n, _ := strconv.Atoi(size)
 		proto.ArgSizes[i] = uint32(n)
 	}
-	kfuncs[name] = &kfunc{proto, fn, types}
+	kfuncs[name] = &kfunc{proto, fn}
 }
 
 // Kfuncs returns the names of the kernel functions that programs of a type can
@@ -60,14 +59,12 @@ func registerKfunc(name string, ret spec.RetKind, args string, fn helperFunc, ty
 func Kfuncs(t spec.ProgType) []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(kfuncs)) {
-		if kfuncs[name].allows(t) {
+		if k := spec.KfuncByName(name); k != nil && slices.Contains(k.Types(), t) {
 			names = append(names, name)
 		}
 	}
 	return names
 }
-
-func (k *kfunc) allows(t spec.ProgType) bool { return k.types == nil || slices.Contains(k.types, t) }
 
 // kfuncID returns the BTF id of a kernel function in the target, 0 when the target
 // does not have it, and the bits of R0 that are its result.
@@ -92,7 +89,7 @@ func (rt *Runtime) kfuncID(name string) (id int32, ret uint64) {
 // hasKfunc reports whether a kernel function is there: in the target and here.
 func (rt *Runtime) hasKfunc(name string) bool {
 	id, _ := rt.kfuncID(name)
-	return id != 0 && kfuncs[name] != nil
+	return id != 0 && kfuncs[name] != nil && spec.KfuncByName(name) != nil
 }
 
 // checkKfunc judges a call as check_kfunc_call does. A weak function that does not
@@ -103,13 +100,12 @@ func (l *loader) checkKfunc(p *spec.ProgramSpec, pc isa.PC, ins isa.Instruction)
 		name := fmt.Sprintf("with BTF id %d", ins.Imm)
 		return &UnsupportedError{What: "kfunc", Name: name, Prog: p.Name, PC: pc, Op: ins.Op}
 	}
-	k := kfuncs[ref.Name]
 	switch {
 	case ref.Weak && !l.rt.hasKfunc(ref.Name):
 		return nil
 	case !l.rt.hasKfunc(ref.Name):
 		return &UnsupportedError{What: "kfunc", Name: ref.Name, Prog: p.Name, PC: pc, Op: ins.Op}
-	case !k.allows(p.Type):
+	case !spec.KfuncByName(ref.Name).Allowed(p.Type, p.Attach):
 		return &ProgError{
 			Prog: p.Name, PC: pc, Op: ins.Op, Errno: spec.EACCES,
 			Msg: fmt.Sprintf("calling kernel function %s is not allowed", ref.Name),

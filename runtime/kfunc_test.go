@@ -91,6 +91,7 @@ func TestKfuncRefusals(t *testing.T) {
 		unsupported         bool
 	}{
 		{"xdp", "bpf_arena_alloc_pages", "kfunc bpf_arena_alloc_pages is not supported", true},
+		{"kprobe/f", "bpf_skb_ct_alloc", "kfunc bpf_skb_ct_alloc is not supported", true},
 	} {
 		rt := newRuntime(t, runtime.Options{})
 		_, err := rt.Load(assemble(t, fmt.Sprintf(".license \"GPL\"\n.program p %s\n\tcall kfunc %s\n\tr0 = 0\n\texit", tt.section, tt.name)))

@@ -3,6 +3,7 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"bpfvm/spec"
 	"bpfvm/vm"
@@ -33,6 +34,8 @@ type Result struct {
 	Meta     []byte    // XDP: the metadata before the packet, when there is some
 	Ctx      []byte    // the context as the program left it
 	Redirect *Redirect // what bpf_redirect asked for, when R0 says to do it
+	Clones   []Clone   // what bpf_clone_redirect sent
+	Assigned *Socket   // what bpf_sk_assign gave the packet to
 
 	Changed []FieldChange // of a Context: the fields that the program changed
 	Output  []byte        // iterators: the text in the seq_file; flow dissectors: struct bpf_flow_keys; raw_tracepoint.w: the buffer
@@ -42,10 +45,26 @@ type Result struct {
 	Records []Record    // what was sent to user space; see Options.KeepRecords
 }
 
-// Redirect is the target that bpf_redirect chose.
+// Redirect is the target that a helper of the redirect family chose.
 type Redirect struct {
+	// IfIndex is the interface; 0 when Map chose.
 	IfIndex uint32
 	Flags   uint64
+	// Kind is the helper: "" for bpf_redirect, "peer" (the interface's peer in
+	// another network namespace), "neigh" (the kernel writes the link-layer
+	// addresses), "map".
+	Kind string
+	// NextHop is the address that bpf_redirect_neigh was given; invalid without one.
+	NextHop netip.Addr
+	// Map and Key are the place in the map that bpf_redirect_map was given.
+	Map string
+	Key uint64
+}
+
+// Clone is a copy of the packet that bpf_clone_redirect sent.
+type Clone struct {
+	Redirect
+	Packet []byte
 }
 
 // Run runs the program once. The error says that it could not start; what went
@@ -100,7 +119,7 @@ func (rt *Runtime) start(p *Program, in Input) (*Env, error) {
 
 // end collects the result of a run.
 func (rt *Runtime) end(e *Env, p *Program, in Input, exit vm.Exit, err error) (Result, error) {
-	res := Result{Prog: p, R0: exit.R0, Insns: exit.Insns, Trace: rt.trace.take()}
+	res := Result{Prog: p, R0: exit.R0, Insns: exit.Insns, Trace: rt.trace.take(), Clones: e.clones, Assigned: e.assigned}
 	if err != nil {
 		trap, ok := errors.AsType[*vm.Trap](err)
 		if !ok {

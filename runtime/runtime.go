@@ -48,6 +48,8 @@ type Runtime struct {
 	Clock Clock
 	// Rand makes the random numbers of programs.
 	Rand *Rand
+	// World is what programs find of the network. Change it between runs only.
+	World World
 
 	mu      sync.Mutex
 	opts    Options
@@ -57,6 +59,7 @@ type Runtime struct {
 	progs   []*Program
 	tasks   taskTable
 	heap    heap
+	socks   map[*Socket]*sockRef
 	task    Task
 	objects objectTable
 	stacks  Stacks

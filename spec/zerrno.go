@@ -35,6 +35,7 @@ const (
 	EOVERFLOW       Errno = 75
 	EILSEQ          Errno = 84
 	EMSGSIZE        Errno = 90
+	EPROTOTYPE      Errno = 91
 	ENOPROTOOPT     Errno = 92
 	EPROTONOSUPPORT Errno = 93
 	ESOCKTNOSUPPORT Errno = 94
@@ -84,6 +85,7 @@ var errnos = [...]ErrnoInfo{
 	{Errno: EOVERFLOW, Name: "EOVERFLOW", Doc: "The value is too large for the result's type."},
 	{Errno: EILSEQ, Name: "EILSEQ", Doc: "Illegal byte sequence."},
 	{Errno: EMSGSIZE, Name: "EMSGSIZE", Doc: "The message is too long."},
+	{Errno: EPROTOTYPE, Name: "EPROTOTYPE", Doc: "The socket is of another protocol than the packet."},
 	{Errno: ENOPROTOOPT, Name: "ENOPROTOOPT", Doc: "The protocol has no such option."},
 	{Errno: EPROTONOSUPPORT, Name: "EPROTONOSUPPORT", Doc: "The protocol is not supported."},
 	{Errno: ESOCKTNOSUPPORT, Name: "ESOCKTNOSUPPORT", Doc: "The socket type is not supported."},
