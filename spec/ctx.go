@@ -14,8 +14,41 @@ const (
 	FieldPacket               // start of the packet (PTR_TO_PACKET)
 	FieldPacketEnd            // first byte after the packet
 	FieldPacketMeta           // start of the metadata before the packet
-	FieldPointer              // a kernel pointer, opaque to the program
+	FieldPointer              // another pointer; CtxField.Pointer says of what kind
 )
+
+// PointerKind says what register a load of a FieldPointer gives (enum
+// bpf_reg_type with its flags).
+type PointerKind uint8
+
+// Kinds of pointers in contexts.
+const (
+	NoPointer         PointerKind = iota
+	SocketPtr                     // PTR_TO_SOCKET: struct bpf_sock
+	SocketOrNullPtr               // PTR_TO_SOCKET_OR_NULL
+	SockCommonOrNull              // PTR_TO_SOCK_COMMON_OR_NULL: fields of full sockets are out of reach
+	FlowKeysPtr                   // PTR_TO_FLOW_KEYS: struct bpf_flow_keys, readable and writable
+	TracepointBuffer              // PTR_TO_TP_BUFFER: bytes whose number the tracepoint decides
+	TrustedBTFPointer             // PTR_TO_BTF_ID | PTR_TRUSTED to CtxField.Struct
+)
+
+var pointerKindTexts = [...]string{
+	NoPointer: "no pointer", SocketPtr: "a full socket", SocketOrNullPtr: "a full socket or NULL",
+	SockCommonOrNull: "a socket of any kind or NULL", FlowKeysPtr: "the flow's keys",
+	TracepointBuffer: "the tracepoint's buffer", TrustedBTFPointer: "a trusted kernel pointer",
+}
+
+// String returns the kind in words.
+func (k PointerKind) String() string { return pointerKindTexts[min(int(k), len(pointerKindTexts)-1)] }
+
+// CtxAttach limits what programs of one type may do with a field to some of the
+// type's attach types.
+type CtxAttach struct {
+	Type   ProgType
+	Read   bool // loads are limited
+	Write  bool // stores are limited
+	Attach []AttachType
+}
 
 // CtxField is one field of a context structure.
 type CtxField struct {
@@ -24,6 +57,10 @@ type CtxField struct {
 	Size  uint32 // bytes; of the whole field when it is an array
 	CType string // as in the UAPI header: "__u32", "__u32[5]"
 	Kind  FieldKind
+	// Pointer and Struct say more about a FieldPointer: what kind, and of which
+	// kernel struct a TrustedBTFPointer is.
+	Pointer PointerKind
+	Struct  string
 	// Narrow says that loads smaller than the field are allowed at any offset
 	// in it (bpf_ctx_narrow_access_ok); packet pointers never allow them.
 	Narrow bool
@@ -44,6 +81,7 @@ type CtxField struct {
 	// ReadBy and WriteBy list the program types that may load and store it; nil
 	// means every type that has this context. Empty and not nil means none.
 	ReadBy, WriteBy []ProgType
+	Attach          []CtxAttach
 	Signed          bool   // trace events: the number has a sign
 	Doc             string // one sentence, may be empty
 }

@@ -47,7 +47,8 @@ const (
 // CheckAccess reports whether a program of the type may access size bytes at the
 // offset of the context, by the field rules; field is the one hit, nil outside of
 // all. It models alignment and size rules per field (the kernel's
-// *_is_valid_access functions), not what attach types add to them.
+// *_is_valid_access functions), not what attach types add to them: see
+// CheckAccessAt.
 func (c *CtxLayout) CheckAccess(t ProgType, a Access, off, size uint32) (field *CtxField, ok bool) {
 	field = c.FieldAt(off)
 	if field == nil || off%max(size, 1) != 0 {
@@ -74,6 +75,21 @@ func (c *CtxLayout) CheckAccess(t ProgType, a Access, off, size uint32) (field *
 		return field, field.Narrow || field.NarrowStart && in == 0 || field.Half && size == 2
 	}
 	return field, field.Wide && size == 8
+}
+
+// CheckAccessAt is CheckAccess for one attach type.
+func (c *CtxLayout) CheckAccessAt(t ProgType, attach AttachType, a Access, off, size uint32) (field *CtxField, ok bool) {
+	field, ok = c.CheckAccess(t, a, off, size)
+	if !ok {
+		return field, false
+	}
+	for i := range field.Attach {
+		r := &field.Attach[i]
+		if r.Type == t && (a == Read && r.Read || a == Write && r.Write) {
+			return field, slices.Contains(r.Attach, attach)
+		}
+	}
+	return field, true
 }
 
 // tracepointRow is a trace event as the generated table keeps it.

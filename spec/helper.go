@@ -142,13 +142,16 @@ type Cap uint8
 
 // Capabilities that decide about helpers.
 const (
-	CapNone    Cap = iota // what loading needs anyway
-	CapBPF                // CAP_BPF
-	CapPerfmon            // CAP_PERFMON, which CAP_SYS_ADMIN includes
+	CapNone     Cap = iota // what loading needs anyway
+	CapBPF                 // CAP_BPF
+	CapPerfmon             // CAP_PERFMON, which CAP_SYS_ADMIN includes
+	CapNetAdmin            // CAP_NET_ADMIN
 )
 
 // String returns "CAP_BPF", or "" for none.
-func (c Cap) String() string { return [...]string{"", "CAP_BPF", "CAP_PERFMON"}[min(c, 2)] }
+func (c Cap) String() string {
+	return [...]string{"", "CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"}[min(c, 3)]
+}
 
 // NumArgs returns how many argument registers the helper reads.
 func (h *HelperProto) NumArgs() int {

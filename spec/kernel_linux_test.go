@@ -174,19 +174,21 @@ func TestKernelContexts(t *testing.T) {
 					if access == spec.Write {
 						insns = asm.Instructions{asm.Mov.Imm(asm.R2, 0), asm.StoreMem(asm.R1, int16(off), asm.R2, op)}
 					}
-					allowed := false
+					f := ctx.FieldAt(off)
 					for _, attach := range try.attach {
-						// 1 is a return value that every type takes.
-						allowed = allowed || load(try.typ, attach, "GPL", append(insns[:len(insns):len(insns)], exit(1)...)) == nil
-					}
-					f, want := ctx.CheckAccess(try.typ, access, off, size)
-					if allowed != want {
-						name := "nothing"
-						if f != nil {
-							name = f.Name
+						if len(try.attach) > 3 && (f == nil || f.Attach == nil) && attach != try.attach[0] {
+							continue // seventeen hooks agree about all other fields
 						}
-						t.Errorf("%s: access %d of %d bytes at %d (%s): the kernel says %v, the table %v",
-							try.typ, access, size, off, name, allowed, want)
+						// 1 is a return value that every type takes.
+						allowed := load(try.typ, attach, "GPL", append(insns[:len(insns):len(insns)], exit(1)...)) == nil
+						if _, want := ctx.CheckAccessAt(try.typ, attach, access, off, size); allowed != want {
+							name := "nothing"
+							if f != nil {
+								name = f.Name
+							}
+							t.Errorf("%s attached %s: access %d of %d bytes at %d (%s): the kernel says %v, the table %v",
+								try.typ, attach, access, size, off, name, allowed, want)
+						}
 					}
 				}
 			}

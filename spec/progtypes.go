@@ -1,6 +1,9 @@
 package spec
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // ProgTypeInfo describes a program type.
 type ProgTypeInfo struct {
@@ -15,15 +18,61 @@ type ProgTypeInfo struct {
 	// PrivateStack says that each frame may have its own 512 bytes of stack,
 	// instead of all frames of a call chain sharing them; see HasPrivateStack.
 	PrivateStack bool
-	Rets         []RetValue // return values with a name
-	Returns      string     // what the return value means, in words
-	Doc          string
+	// Caps are the capabilities that loading needs.
+	Caps []Cap
+	// Packet says what pointers into the packet allow.
+	Packet PacketAccess
+	// Sleepable says whether such programs may load with BPF_F_SLEEPABLE; see
+	// CanSleep.
+	Sleepable Sleepable
+	// SleepableAt lists the attach types that SleepSome means.
+	SleepableAt []AttachType
+	// AttachChecked says that the attach type at load must be one of the type's own.
+	AttachChecked bool
+
+	Rets    []RetValue // return values with a name
+	Returns string     // what the return value means, in words
+	Doc     string
 }
 
 // RetValue is a return value with a name.
 type RetValue struct {
 	Value int32
 	Name  string // "XDP_DROP"
+}
+
+// PacketAccess is what programs may do through pointers into the packet.
+type PacketAccess uint8
+
+// Kinds of packet access.
+const (
+	PacketNone PacketAccess = iota
+	PacketRead
+	PacketWrite // and read
+)
+
+// String returns "none", "read" or "read and write".
+func (p PacketAccess) String() string {
+	return [...]string{"none", "read", "read and write"}[min(p, 2)]
+}
+
+// Sleepable says whether programs of a type may sleep.
+type Sleepable uint8
+
+// Kinds of sleeping.
+const (
+	SleepNever  Sleepable = iota
+	SleepSome             // in the attach types of SleepableAt
+	SleepAny              // where the loader asks for it
+	SleepAlways           // and must ask for it
+)
+
+// CanSleep reports whether programs of the type, attached so, may be loaded with
+// BPF_F_SLEEPABLE. What they are attached to must allow it as well: uprobes, not
+// kprobes; LSM hooks that may block (kernel/bpf/verifier.c, can_be_sleepable).
+func CanSleep(t ProgType, attach AttachType) bool {
+	info := t.Info()
+	return info != nil && info.Sleepable != SleepNever && (info.Sleepable != SleepSome || slices.Contains(info.SleepableAt, attach))
 }
 
 // ProgTypes returns all program types in the order of their numbers; index and

@@ -6,7 +6,12 @@ import (
 
 var fieldKinds = map[string]string{
 	"scalar": "FieldScalar", "packet": "FieldPacket", "packet_end": "FieldPacketEnd",
-	"packet_meta": "FieldPacketMeta", "pointer": "FieldPointer",
+	"packet_meta": "FieldPacketMeta",
+}
+
+var pointerKinds = map[string]string{
+	"sock": "SocketPtr", "sock_or_null": "SocketOrNullPtr", "sock_common_or_null": "SockCommonOrNull",
+	"flow_keys": "FlowKeysPtr", "tp_buffer": "TracepointBuffer", "trusted": "TrustedBTFPointer",
 }
 
 // types writes a list of program types; "*" is nil, "every type".
@@ -25,7 +30,8 @@ func (e *emitter) types(line int, s string) string {
 func emitCtx(e *emitter) {
 	e.pf("var ctxLayouts = [...]CtxLayout{\n")
 	for _, s := range e.stanzas {
-		e.keys(s, "source", "doc", "alias*", "field*")
+		e.keys(s, "source", "doc", "alias*", "attach*", "field*")
+		rules := e.ctxAttach(s)
 		e.pf("{Name: %q, Size: %d, Source: %q,\nDoc: %q,\nFields: []CtxField{\n",
 			s.head[0], e.headNumber(s, 1), s.get("source"), s.get("doc"))
 		names := map[string]bool{}
@@ -36,7 +42,12 @@ func emitCtx(e *emitter) {
 				e.errorf(f.line, "want: offset size name kind flags readers writers C type")
 				continue
 			}
-			kind, ok := fieldKinds[w[3]]
+			word, target, _ := strings.Cut(w[3], ":")
+			kind, ok := fieldKinds[word]
+			pointer := pointerKinds[word]
+			if pointer != "" {
+				kind, ok = "FieldPointer", true
+			}
 			if !ok {
 				e.errorf(f.line, "unknown kind %q", w[3])
 			}
@@ -44,6 +55,16 @@ func emitCtx(e *emitter) {
 			e.pf("{Name: %q, Off: %d, Size: %d, CType: %q", w[2], e.number(f.line, w[0]), e.number(f.line, w[1]), strings.Join(w[7:], " "))
 			if kind != "FieldScalar" {
 				e.pf(", Kind: %s", kind)
+			}
+			if pointer != "" {
+				e.pf(", Pointer: %s", pointer)
+			}
+			if target != "" {
+				e.pf(", Struct: %q", target)
+			}
+			if r := rules[w[2]]; r != "" {
+				e.pf(", Attach: []CtxAttach{%s}", r)
+				delete(rules, w[2])
 			}
 			for _, flag := range list(w[4]) {
 				name, ok := ctxFlags[flag]
@@ -67,6 +88,9 @@ func emitCtx(e *emitter) {
 			e.pf("},\n")
 		}
 		e.pf("},\n")
+		for name := range rules {
+			e.errorf(s.line, "attach of no field %q", name)
+		}
 		if aliases := s.all("alias"); len(aliases) > 0 {
 			e.pf("Aliases: []CtxAlias{")
 			for _, a := range aliases {
@@ -81,6 +105,28 @@ func emitCtx(e *emitter) {
 		e.pf("},\n")
 	}
 	e.pf("}\n")
+}
+
+// ctxAttach returns what the attach lines say, by field, as Go.
+func (e *emitter) ctxAttach(s *stanza) map[string]string {
+	rules := map[string]string{}
+	for _, f := range s.all("attach") {
+		head, attach, _ := strings.Cut(f.text, ":")
+		w := strings.Fields(head)
+		if len(w) != 3 {
+			e.errorf(f.line, "want: fields progtype access: attach types")
+			continue
+		}
+		access, ok := map[string]string{"both": "Read: true, Write: true", "read": "Read: true", "write": "Write: true"}[w[2]]
+		if !ok {
+			e.errorf(f.line, "unknown access %q", w[2])
+		}
+		types := strings.Join(e.each(strings.Fields(attach), f.line, e.attachConst), ", ")
+		for _, name := range list(w[0]) {
+			rules[name] += "{Type: " + e.prog(f.line, w[1]) + ", " + access + ", Attach: []AttachType{" + types + "}},"
+		}
+	}
+	return rules
 }
 
 var ctxFlags = map[string]string{

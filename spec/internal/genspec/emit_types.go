@@ -7,7 +7,7 @@ import (
 func emitProgTypes(e *emitter) {
 	e.pf("var progTypes = [...]ProgTypeInfo{\n")
 	for i, s := range e.stanzas {
-		e.keys(s, "kernel", "ctx", "since", "testrun", "stack", "ret*", "returns", "doc")
+		e.keys(s, "kernel", "ctx", "since", "testrun", "stack", "caps", "packet", "sleepable", "attach", "ret*", "returns", "doc")
 		if n := e.headNumber(s, 1); n != int64(i) {
 			e.errorf(s.line, "program type %d stands at place %d", n, i)
 		}
@@ -25,6 +25,7 @@ func emitProgTypes(e *emitter) {
 		}
 		e.pf("{Type: %d, Name: %q, Kernel: %q, Ctx: %q, Since: %q, TestRun: %q, PrivateStack: %v,\nReturns: %q,\nDoc: %q,\n",
 			i, s.head[0], kernel, ctx, s.get("since"), s.get("testrun"), stack == "private", s.get("returns"), s.get("doc"))
+		e.progRules(s)
 		if rets := s.all("ret"); len(rets) > 0 {
 			e.pf("Rets: []RetValue{")
 			for _, f := range rets {
@@ -36,6 +37,46 @@ func emitProgTypes(e *emitter) {
 		e.pf("},\n")
 	}
 	e.pf("}\n")
+}
+
+// progRules writes what loading and access ask for.
+func (e *emitter) progRules(s *stanza) {
+	var caps []string
+	for c := range strings.FieldsSeq(s.get("caps")) {
+		name, ok := map[string]string{"bpf": "CapBPF", "perfmon": "CapPerfmon", "net_admin": "CapNetAdmin"}[c]
+		if !ok {
+			e.errorf(s.line, "unknown capability %q", c)
+		}
+		caps = append(caps, name)
+	}
+	if len(caps) > 0 {
+		e.pf("Caps: []Cap{%s},\n", strings.Join(caps, ", "))
+	}
+	switch p := s.get("packet"); p {
+	case "":
+	case "read":
+		e.pf("Packet: PacketRead,\n")
+	case "write":
+		e.pf("Packet: PacketWrite,\n")
+	default:
+		e.errorf(s.line, "packet is %q, not read or write", p)
+	}
+	switch sl := s.get("sleepable"); sl {
+	case "":
+	case "*":
+		e.pf("Sleepable: SleepAny,\n")
+	case "always":
+		e.pf("Sleepable: SleepAlways,\n")
+	default:
+		e.pf("Sleepable: SleepSome, SleepableAt: []AttachType{%s},\n", strings.Join(e.each(strings.Fields(sl), s.line, e.attachConst), ", "))
+	}
+	switch a := s.get("attach"); a {
+	case "":
+	case "checked":
+		e.pf("AttachChecked: true,\n")
+	default:
+		e.errorf(s.line, "attach is %q, not checked", a)
+	}
 }
 
 func emitMapTypes(e *emitter) {
