@@ -18,73 +18,79 @@ func init() {
 	})
 }
 
-// mapKey returns the map of a handle and the key that another argument points to.
-func (e *Env) mapKey(handle, keyAddr uint64) (kmap, []byte, error) {
-	m, err := e.rt.mapAt(handle)
+// mapKey returns the map of a handle and the key that another argument points to,
+// after asking whether the helper takes such maps.
+func (e *Env) mapKey(handle, keyAddr uint64, what access) (*mapBase, []byte, error) {
+	m, err := e.rt.baseAt(handle)
 	if err != nil {
 		return nil, nil, err
 	}
-	size := m.Spec().KeySize
-	if size == 0 { // a ring buffer: no key is read, every operation fails
-		return m, nil, nil
+	if m.access&what == 0 {
+		return nil, nil, m.refuse(what)
 	}
-	key, err := e.read(keyAddr, uint64(size))
+	key, err := e.read(keyAddr, uint64(m.spec.KeySize))
 	return m, key, err
 }
 
-// mapLookupElem is bpf_map_lookup_elem: the address of the value, or NULL.
+// mapLookupElem is bpf_map_lookup_elem: the address of the value, or NULL. The
+// elements of an array are found here, without asking the map.
 func mapLookupElem(e *Env, handle, keyAddr, _, _, _ uint64) (uint64, error) {
-	m, key, err := e.mapKey(handle, keyAddr)
+	m, err := e.rt.baseAt(handle)
 	if err != nil {
 		return 0, err
 	}
-	if err := m.base().progMay(mayLookup); err != nil {
+	if a := m.array; a != nil {
+		index, err := e.m.Mem.Load(keyAddr, 4)
+		if err != nil || index >= a.count {
+			return 0, err
+		}
+		return a.first + index*a.stride, nil
+	}
+	if m.access&mayLookup == 0 {
+		return 0, m.refuse(mayLookup)
+	}
+	key, err := e.read(keyAddr, uint64(m.spec.KeySize))
+	if err != nil {
 		return 0, err
 	}
-	addr, _ := m.lookupElem(e.cpu, key)
+	addr, _ := m.self.lookupElem(e.cpu, key)
 	return addr, nil
 }
 
 // mapUpdateElem is bpf_map_update_elem.
 func mapUpdateElem(e *Env, handle, keyAddr, valueAddr, flags, _ uint64) (uint64, error) {
-	m, key, err := e.mapKey(handle, keyAddr)
+	m, key, err := e.mapKey(handle, keyAddr, mayUpdate)
 	if err != nil {
 		return 0, err
 	}
-	if err := m.base().progMay(mayUpdate); err != nil {
-		return 0, err
-	}
-	if s, ok := m.(*Sockmap); ok { // the value is a socket
+	if s, ok := m.self.(*Sockmap); ok { // the value is a socket
 		return s.updateSock(key, valueAddr, flags).Ret(), nil
 	}
-	value, err := e.read(valueAddr, uint64(m.Spec().ValueSize))
+	value, err := e.read(valueAddr, uint64(m.spec.ValueSize))
 	if err != nil {
 		return 0, err
 	}
 	// The value may lie in the arena, which can move when the map grows: Linux
 	// keeps it in place, other systems copy it, and the old bytes stay intact.
-	return m.updateElem(e.cpu, key, value, flags).Ret(), nil
+	return m.self.updateElem(e.cpu, key, value, flags).Ret(), nil
 }
 
 // mapDeleteElem is bpf_map_delete_elem.
 func mapDeleteElem(e *Env, handle, keyAddr, _, _, _ uint64) (uint64, error) {
-	m, key, err := e.mapKey(handle, keyAddr)
+	m, key, err := e.mapKey(handle, keyAddr, mayDelete)
 	if err != nil {
 		return 0, err
 	}
-	if err := m.base().progMay(mayDelete); err != nil {
-		return 0, err
-	}
-	return m.deleteElem(key).Ret(), nil
+	return m.self.deleteElem(key).Ret(), nil
 }
 
 // mapLookupPerCPUElem is bpf_map_lookup_percpu_elem: the value of another CPU.
 func mapLookupPerCPUElem(e *Env, handle, keyAddr, cpu, _, _ uint64) (uint64, error) {
-	m, key, err := e.mapKey(handle, keyAddr)
+	m, key, err := e.mapKey(handle, keyAddr, mayLookup)
 	if err != nil {
 		return 0, err
 	}
-	switch m.(type) {
+	switch m.self.(type) {
 	case *PerCPUArray, *PerCPUHash, *LRUPerCPUHash:
 	default:
 		return 0, fmt.Errorf("map %q of type %s has no values of CPUs", m.Name(), m.Spec().Type)
@@ -92,7 +98,7 @@ func mapLookupPerCPUElem(e *Env, handle, keyAddr, cpu, _, _ uint64) (uint64, err
 	if uint32(cpu) >= uint32(len(e.rt.cpus)) {
 		return 0, nil
 	}
-	addr, _ := m.lookupElem(int(uint32(cpu)), key)
+	addr, _ := m.self.lookupElem(int(uint32(cpu)), key)
 	return addr, nil
 }
 
@@ -100,19 +106,19 @@ func mapLookupPerCPUElem(e *Env, handle, keyAddr, cpu, _, _ uint64) (uint64, err
 // element until it returns 1; R0 is the number of calls. Elements that the
 // callback deletes or adds behind the present one are seen as the walk meets them.
 func forEachMapElem(e *Env, handle, callback, ctx, flags, _ uint64) (uint64, error) {
-	m, err := e.rt.mapAt(handle)
+	m, err := e.rt.baseAt(handle)
 	if err != nil {
 		return 0, err
 	}
 	if flags != 0 {
 		return spec.EINVAL.Ret(), nil
 	}
-	next, err := e.elemWalker(m)
+	next, err := e.elemWalker(m.self)
 	if err != nil {
 		return 0, err
 	}
 	level := windowKey{vm.RegionScratch, e.m.Depth} // a callback may walk another map
-	scratch, err := e.rt.nestedWindow(e.rt.cpus[e.cpu], level, uint64(m.Spec().KeySize), vm.PermRead)
+	scratch, err := e.rt.nestedWindow(e.rt.cpus[e.cpu], level, uint64(m.spec.KeySize), vm.PermRead)
 	if err != nil {
 		return 0, err
 	}

@@ -24,11 +24,11 @@ type keyless interface {
 
 // keylessMap returns the queue, stack or bloom filter behind a handle.
 func (e *Env) keylessMap(handle uint64) (keyless, error) {
-	m, err := e.rt.mapAt(handle)
+	m, err := e.rt.baseAt(handle)
 	if err != nil {
 		return nil, err
 	}
-	if k, ok := m.(keyless); ok {
+	if k, ok := m.self.(keyless); ok {
 		return k, nil
 	}
 	return nil, fmt.Errorf("map %q of type %s has keys", m.Name(), m.Spec().Type)

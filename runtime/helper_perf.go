@@ -21,11 +21,11 @@ const (
 
 // perfArray returns the perf event array behind a handle.
 func (e *Env) perfArray(handle uint64) (*PerfEventArray, error) {
-	m, err := e.rt.mapAt(handle)
+	m, err := e.rt.baseAt(handle)
 	if err != nil {
 		return nil, err
 	}
-	if a, ok := m.(*PerfEventArray); ok {
+	if a, ok := m.self.(*PerfEventArray); ok {
 		return a, nil
 	}
 	return nil, fmt.Errorf("map %q is no perf event array", m.Name())

@@ -14,11 +14,11 @@ func init() {
 
 // ringBuf returns the ring buffer behind a handle.
 func (e *Env) ringBuf(handle uint64) (*RingBuf, error) {
-	m, err := e.rt.mapAt(handle)
+	m, err := e.rt.baseAt(handle)
 	if err != nil {
 		return nil, err
 	}
-	if r, ok := m.(*RingBuf); ok {
+	if r, ok := m.self.(*RingBuf); ok {
 		return r, nil
 	}
 	return nil, fmt.Errorf("map %q is no ring buffer", m.Name())

@@ -38,11 +38,11 @@ func (e *Env) stack(flags uint64) []uint64 {
 
 // getStackID is bpf_get_stackid(ctx, map, flags).
 func getStackID(e *Env, _, handle, flags, _, _ uint64) (uint64, error) {
-	m, err := e.rt.mapAt(handle)
+	m, err := e.rt.baseAt(handle)
 	if err != nil {
 		return 0, err
 	}
-	st, ok := m.(*StackTrace)
+	st, ok := m.self.(*StackTrace)
 	if !ok {
 		return 0, fmt.Errorf("map %q of type %s holds no stacks", m.Name(), m.Spec().Type)
 	}

@@ -25,11 +25,11 @@ const storageCreate = 1 << 0
 
 // localStorage returns the map behind a handle.
 func (e *Env) localStorage(handle uint64) (*LocalStorage, error) {
-	m, err := e.rt.mapAt(handle)
+	m, err := e.rt.baseAt(handle)
 	if err != nil {
 		return nil, err
 	}
-	if s, ok := m.(*LocalStorage); ok {
+	if s, ok := m.self.(*LocalStorage); ok {
 		return s, nil
 	}
 	return nil, fmt.Errorf("map %q of type %s does not belong to kernel objects", m.Name(), m.Spec().Type)
@@ -75,11 +75,11 @@ func storageDelete(e *Env, handle, owner, _, _, _ uint64) (uint64, error) {
 // getLocalStorage is bpf_get_local_storage(map, flags): the value of the cgroup that
 // the program runs for, here the current task's, and its attach type.
 func getLocalStorage(e *Env, handle, _, _, _, _ uint64) (uint64, error) {
-	m, err := e.rt.mapAt(handle)
+	m, err := e.rt.baseAt(handle)
 	if err != nil {
 		return 0, err
 	}
-	s, ok := m.(*CgroupStorage)
+	s, ok := m.self.(*CgroupStorage)
 	if !ok {
 		return 0, fmt.Errorf("map %q of type %s does not belong to cgroups", m.Name(), m.Spec().Type)
 	}

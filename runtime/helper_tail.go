@@ -16,11 +16,11 @@ func init() {
 // (kernel/bpf/core.c, JMP_TAIL_CALL). R0 is not meant to be read then; the
 // kernel's helper of that number returns 0.
 func tailCall(e *Env, _, handle, index, _, _ uint64) (uint64, error) {
-	m, err := e.rt.mapAt(handle)
+	m, err := e.rt.baseAt(handle)
 	if err != nil {
 		return 0, err
 	}
-	array, ok := m.(*ProgArray)
+	array, ok := m.self.(*ProgArray)
 	if !ok {
 		return 0, fmt.Errorf("map %q is no prog array", m.Name())
 	}

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/bits"
 
 	"bpfvm/spec"
@@ -88,13 +89,19 @@ func (t *htab) find(key []byte, hash uint32) int32 {
 	if t.heads == nil {
 		return -1
 	}
-	size := len(key)
-	for s := t.heads[hash&t.mask]; s >= 0; s = t.next[s] {
-		if t.hash[s] == hash && bytes.Equal(t.keys[int(s)*size:][:size], key) {
-			return s
+	s := t.heads[hash&t.mask]
+	if len(key) == 4 { // no call to compare
+		k := binary.LittleEndian.Uint32(key)
+		for s >= 0 && (t.hash[s] != hash || binary.LittleEndian.Uint32(t.keys[int(s)*4:]) != k) {
+			s = t.next[s]
 		}
+		return s
 	}
-	return -1
+	size := len(key)
+	for s >= 0 && (t.hash[s] != hash || !bytes.Equal(t.keys[int(s)*size:][:size], key)) {
+		s = t.next[s]
+	}
+	return s
 }
 
 // addr returns the address of a slot's value for one CPU.

@@ -17,7 +17,16 @@ const jhashInit = 0xdeadbeef
 //
 // The kernel hashes keys of whole words with jhash2 and others with jhash; on a
 // little-endian machine both give the same number.
-func jhash(key []byte) uint32 { return jhashSeed(key, 0) }
+func jhash(key []byte) uint32 {
+	const a = jhashInit + 4
+	switch len(key) { // most keys are one or two words
+	case 4:
+		return jhashFinal(a+binary.LittleEndian.Uint32(key), a, a)
+	case 8:
+		return jhashFinal(a+4+binary.LittleEndian.Uint32(key), a+4+binary.LittleEndian.Uint32(key[4:]), a+4)
+	}
+	return jhashSeed(key, 0)
+}
 
 // jhashSeed is jhash with another seed.
 func jhashSeed(key []byte, seed uint32) uint32 {
@@ -41,13 +50,25 @@ func jhashSeed(key []byte, seed uint32) uint32 {
 	return jhashFinal(a, b, c)
 }
 
-// jhashWords hashes 64-bit numbers, low half first.
+// jhashWords hashes 64-bit numbers, low half first, as jhash2 does.
 func jhashWords(words []uint64) uint32 {
-	b := make([]byte, 0, 8*len(words))
-	for _, w := range words {
-		b = binary.LittleEndian.AppendUint64(b, w)
+	n := 2 * len(words)
+	at := func(i int) uint32 { return uint32(words[i/2] >> (i % 2 * 32)) }
+	a := uint32(jhashInit) + uint32(4*n)
+	b, c := a, a
+	i := 0
+	for ; n-i > 3; i += 3 {
+		a, b, c = jhashMix(a+at(i), b+at(i+1), c+at(i+2))
 	}
-	return jhash(b)
+	switch n - i {
+	case 3:
+		return jhashFinal(a+at(i), b+at(i+1), c+at(i+2))
+	case 2:
+		return jhashFinal(a+at(i), b+at(i+1), c)
+	case 1:
+		return jhashFinal(a+at(i), b, c)
+	}
+	return c
 }
 
 func jhashMix(a, b, c uint32) (uint32, uint32, uint32) {

@@ -88,6 +88,7 @@ type mapBase struct {
 	self   kmap
 	frozen bool
 	access access // what programs may do
+	array  *elems // of an array, else nil
 }
 
 func (b *mapBase) base() *mapBase      { return b }
@@ -171,16 +172,32 @@ func (rt *Runtime) newMap(s *spec.MapSpec) (kmap, error) {
 	// the table, so that a helper finds it without a search.
 	binary.LittleEndian.PutUint64(rt.mem.Raw(handle.Base, 8), uint64(len(rt.maps)))
 	rt.maps = append(rt.maps, m)
+	rt.handles = append(rt.handles, mapHandle{handle.Base, m.base()})
 	return m, nil
+}
+
+// mapHandle is a map and its address.
+type mapHandle struct {
+	addr uint64
+	m    *mapBase
 }
 
 // mapAt returns the map behind a handle.
 func (rt *Runtime) mapAt(addr uint64) (kmap, error) {
+	b, err := rt.baseAt(addr)
+	if err != nil {
+		return nil, err
+	}
+	return b.self, nil
+}
+
+// baseAt is mapAt for helpers that are called often: a load and two comparisons.
+func (rt *Runtime) baseAt(addr uint64) (*mapBase, error) {
 	buf, _ := rt.mem.View()
 	if addr < uint64(len(buf))-8 {
-		if i := binary.LittleEndian.Uint64(buf[addr:]); i < uint64(len(rt.maps)) {
-			if m := rt.maps[i]; m.Addr() == addr {
-				return m, nil
+		if i := binary.LittleEndian.Uint64(buf[addr:]); i < uint64(len(rt.handles)) {
+			if h := &rt.handles[i]; h.addr == addr {
+				return h.m, nil
 			}
 		}
 	}

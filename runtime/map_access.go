@@ -54,20 +54,17 @@ func accessOf(t spec.MapType) access {
 	return mayAll
 }
 
-// progMay refuses what no verified program does: a helper that does not take maps
-// of this type, or a change of a map that is read-only for programs (verifier.c,
-// record_func_map). It is asked on every call, so the answer is kept in the map.
-func (b *mapBase) progMay(what access) error {
-	if b.access&what != 0 {
-		return nil
-	}
+// refuse says why programs may not do what mapBase.access does not grant: the helper
+// does not take maps of this type, or the map is read-only for programs (verifier.c,
+// record_func_map). No verified program gets there.
+func (b *mapBase) refuse(what access) error {
 	if accessOf(b.spec.Type)&what != 0 {
 		return fmt.Errorf("write into map forbidden: %q is read-only for programs", b.spec.Name)
 	}
 	return fmt.Errorf("cannot pass map %q of type %s into this helper", b.spec.Name, b.spec.Type)
 }
 
-// grantAccess fills in what programs may do.
+// grantAccess fills in what programs may do; it is asked on every call.
 func (b *mapBase) grantAccess() {
 	b.access = accessOf(b.spec.Type)
 	if b.spec.Flags&spec.MapRdOnlyProg != 0 {

@@ -17,6 +17,9 @@ type Array struct {
 	elems *vm.Region
 }
 
+// elems are elements side by side in the arena.
+type elems struct{ first, stride, count uint64 }
+
 // checkArray is array_map_alloc_check.
 func checkArray(s *spec.MapSpec, _ int) spec.Errno {
 	percpu := s.Type == spec.MapPerCPUArray
@@ -47,6 +50,7 @@ func newArray(b mapBase) (kmap, error) {
 		return nil, allocErr(err)
 	}
 	m.elems = r
+	m.array = &elems{first: r.Base, stride: r.Stride, count: uint64(b.spec.MaxEntries)}
 	return m, nil
 }
 

@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
 
@@ -27,6 +26,7 @@ type LPMTrie struct {
 	root   *lpmNode
 	count  uint32
 	values slab
+	spare  []*lpmNode // nodes that were taken out
 }
 
 type lpmNode struct {
@@ -147,7 +147,7 @@ func (m *LPMTrie) updateElem(_ int, key, value []byte, flags uint64) spec.Errno 
 		return e
 	}
 	copy(m.rt.mem.Raw(m.values.addrs[slot], uint64(m.spec.ValueSize)), value)
-	n := &lpmNode{bits: prefix, slot: slot, data: bytes.Clone(data)}
+	n := m.node(lpmNode{bits: prefix, slot: slot}, data)
 	if !replace {
 		m.count++
 	}
@@ -155,11 +155,11 @@ func (m *LPMTrie) updateElem(_ int, key, value []byte, flags uint64) spec.Errno 
 	case old == nil:
 	case same:
 		n.child = old.child
-		m.values.put(old.slot)
+		m.drop(old)
 	case matched == prefix: // the new prefix is the beginning of the old one
 		n.child[lpmBit(old.data, matched)] = old
 	default: // they part: an inner node where they do
-		fork := &lpmNode{bits: matched, inner: true, slot: -1, data: old.data}
+		fork := m.node(lpmNode{bits: matched, inner: true, slot: -1}, old.data)
 		bit := lpmBit(data, matched)
 		fork.child[bit], fork.child[1-bit] = n, old
 		n = fork
@@ -204,12 +204,31 @@ func (m *LPMTrie) deleteElem(key []byte) spec.Errno {
 			other = parent.child[1]
 		}
 		*parentPlace = other
-		m.values.put(parent.slot)
+		m.drop(parent)
 	default:
 		*place = nil
 	}
-	m.values.put(n.slot)
+	m.drop(n)
 	return 0
+}
+
+// node makes a node with a copy of the data, out of one that was dropped if possible.
+func (m *LPMTrie) node(n lpmNode, data []byte) *lpmNode {
+	var p *lpmNode
+	if last := len(m.spare) - 1; last >= 0 {
+		p, m.spare = m.spare[last], m.spare[:last]
+	} else {
+		p = new(lpmNode)
+	}
+	n.data = append(p.data[:0], data...)
+	*p = n
+	return p
+}
+
+// drop takes a node that is no longer linked, and its value.
+func (m *LPMTrie) drop(n *lpmNode) {
+	m.values.put(n.slot)
+	m.spare = append(m.spare, n)
 }
 
 // nextKey is trie_get_next_key: longer prefixes before the shorter ones that

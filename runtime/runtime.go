@@ -56,6 +56,7 @@ type Runtime struct {
 	mem     *vm.Memory
 	cpus    []*cpu
 	maps    []kmap
+	handles []mapHandle // of maps, same order
 	progs   []*Program
 	tasks   taskTable
 	heap    heap

@@ -189,12 +189,20 @@ func (m *Memory) Bytes(addr uint64, size int, need Perm) ([]byte, error) {
 	if size < 0 || addr >= uint64(len(m.buf)) || uint64(size) > uint64(len(m.buf))-addr {
 		return nil, m.fault(addr, size, need)
 	}
-	for _, p := range m.perm[addr : addr+uint64(size)] {
-		if p&need != need {
-			return nil, m.fault(addr, size, need)
-		}
+	if !m.allows(addr, uint64(size), need) {
+		return nil, m.fault(addr, size, need)
 	}
 	return m.buf[addr : addr+uint64(size) : addr+uint64(size)], nil
+}
+
+// allows looks at the permission of every byte; without a branch for each, as helpers
+// mostly pass a few bytes.
+func (m *Memory) allows(addr, size uint64, need Perm) bool {
+	all := need
+	for _, p := range m.perm[addr : addr+size] {
+		all &= p
+	}
+	return all == need
 }
 
 // Raw returns size bytes from addr for the owner of a region, whatever the
