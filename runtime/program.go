@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"bpfvm/isa"
@@ -133,6 +134,49 @@ var typeHooks = map[spec.ProgType]string{
 	spec.ProgPerfEvent: "perf_event", spec.ProgSockOps: "sockops",
 	spec.ProgCgroupDevice: "cgroup:dev", spec.ProgCgroupSysctl: "cgroup:sysctl",
 }
+
+// HookType is the type of the programs that are attached at a target by attach type
+// alone, such as "cgroup:connect4", and that attach type; ok is false for other
+// targets. A kind without the part behind the colon is its type's first.
+func HookType(target string) (t spec.ProgType, attach spec.AttachType, ok bool) {
+	for t, hooks := range attachHooks {
+		for attach, name := range hooks {
+			if name == target {
+				return t, attach, true
+			}
+		}
+	}
+	for _, t := range ProgTypes() {
+		if hook := typeHooks[t]; hook == target || hook == "" && t.String() == target {
+			return t, 0, true
+		}
+	}
+	return 0, 0, false
+}
+
+// HookNames lists the parts behind the colon that a kind of hook has: "connect4" and
+// others for "cgroup".
+func HookNames(kind string) []string {
+	var names []string
+	add := func(target string) {
+		if name, ok := strings.CutPrefix(target, kind+":"); ok {
+			names = append(names, name)
+		}
+	}
+	for _, hooks := range attachHooks {
+		for _, target := range hooks {
+			add(target)
+		}
+	}
+	for _, target := range typeHooks {
+		add(target)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// HoldsOne reports whether a kind of hook holds one program at a time.
+func HoldsOne(kind string) bool { return hookKinds[kind].combine == theOne }
 
 // targetOf is the target that a program's section, type and attach type choose.
 func targetOf(s *spec.ProgramSpec) string {

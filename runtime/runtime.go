@@ -128,6 +128,9 @@ func (rt *Runtime) Close() error { return rt.mem.Close() }
 // Memory is the arena that programs see.
 func (rt *Runtime) Memory() *vm.Memory { return rt.mem }
 
+// Target is the BTF of the kernel that is played.
+func (rt *Runtime) Target() *btf.Spec { return rt.opts.Target }
+
 // Engine is what runs the programs.
 func (rt *Runtime) Engine() vm.Engine { return rt.opts.Engine }
 

@@ -22,7 +22,11 @@ type Signature struct {
 // Signature looks up what programs of a hook get. Hooks are the words of targets:
 // fentry, fexit, fmod_ret, tp_btf, lsm, lsm_cgroup, iter.
 func (rt *Runtime) Signature(hook, name string) (Signature, error) {
-	target := rt.opts.Target
+	return SignatureIn(rt.opts.Target, hook, name)
+}
+
+// SignatureIn is [Runtime.Signature] in the BTF of a kernel.
+func SignatureIn(target *btf.Spec, hook, name string) (Signature, error) {
 	switch hook {
 	case "tp_btf":
 		args, err := types.TracepointArgs(target, name)

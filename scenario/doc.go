@@ -52,13 +52,33 @@
 //	kprobe:SYMBOL kretprobe:SYMBOL uprobe:PATH:SYMBOL uretprobe:PATH:SYMBOL
 //	ksyscall:NAME kretsyscall:NAME usdt:PATH:PROVIDER:NAME
 //	                         registers by name: di si dx cx r8 r9 ax ip sp ..;
-//	                         arg1 to arg6 are di si dx cx r8 r9, ret is ax
+//	                         arg1 to arg6 are di si dx cx r8 r9, ret is ax; in a
+//	                         kprobe also the names of the function's parameters
 //	tracepoint:CATEGORY/NAME fields by name, or record=bytes("..")
-//	raw_tracepoint:NAME      arg0 to arg11
+//	raw_tracepoint:NAME tp_btf:NAME
+//	                         arguments by name, or arg0 to arg11; buffer=bytes("..")
+//	                         is what writable programs get
+//	fentry:FUNCTION fexit:FUNCTION fmod_ret:FUNCTION lsm:HOOK lsm_cgroup:HOOK
+//	                         arguments by name, or arg0 to arg11; ret is the result
+//	iter:KIND                members of struct bpf_iter__KIND; key=bytes("..")
 //	perf_event[:NAME]        registers, sample_period, addr
 //	syscall                  ctx=bytes("..")
-//	xdp tc socket            packet="WORDS", hex="..", file="F", pcap="F" [frame=N],
+//	xdp tc socket tcx:ingress tcx:egress netkit:primary netkit:peer flow_dissector
+//	cgroup_skb:ingress cgroup_skb:egress netfilter lwt_in lwt_out lwt_xmit
+//	lwt_seg6local sk_skb:stream_verdict ..
+//	                         packet="WORDS", hex="..", file="F", pcap="F" [frame=N],
 //	                         and fields of the context: mark=1 rx_queue_index=2
+//	cgroup:connect4 cgroup:sock_create cgroup:dev cgroup:sysctl cgroup:getsockopt ..
+//	sockops sk_msg sk_lookup sk_reuseport lirc_mode2
+//	                         fields of the context: user_ip4=10.0.0.1 op=4, of its
+//	                         socket: sk.src_port=80, sk=0 for none; data=bytes("..")
+//
+// The names of arguments are those of the kernel's BTF. Pointers to structures that
+// an event does not give lead to zeros, or to the current task_struct; other
+// arguments are zero. Hooks may be written as sections are, cgroup/connect4. A hook
+// that holds several programs runs them as Linux does, see runtime.Fire, and a line
+// says what it came to; at hooks that hold one, and at packet hooks without a place
+// (cgroup_skb packet=".."), each program of the type runs alone.
 //
 // # Values
 //
@@ -70,6 +90,11 @@
 //	cat(u32(1), str("x", 4)) one after the other
 //	ptr(u64(1, 2))           an address of the values
 //	task(42)                 the address of the task_struct of pid 42
+//	ptr(struct filename{name=str("x"), refcnt=1})
+//	                         an address of a structure of the kernel, laid out by
+//	                         its BTF; what is not given is zero
+//	ip("10.0.0.1")           4 or 16 bytes; fields of contexts take 10.0.0.1 and ::1
+//	                         as they are, and names of constants: AF_INET6
 //	{"name": "x"} [1, 2]     JSON, by the BTF type of the key or value
 //
 // In the arguments of an event, str, bytes and ptr put their bytes into memory and

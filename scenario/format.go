@@ -172,5 +172,15 @@ func (v Value) format(b *strings.Builder) {
 		b.WriteString(v.Text + "(")
 		formatList(b, v.Args)
 		b.WriteByte(')')
+	case ValueStruct:
+		b.WriteString(v.Text + "{")
+		for i, f := range v.Fields {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			b.WriteString(f.Name + "=")
+			f.Value.format(b)
+		}
+		b.WriteByte('}')
 	}
 }

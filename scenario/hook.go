@@ -10,13 +10,17 @@ import (
 
 // hook is a kind of event.
 type hook struct {
-	name   string
-	alias  []string
-	target string   // what follows the colon, for messages; "" when nothing does
-	must   bool     // the target must be there
-	args   []string // names of arguments; nil: any name, checked when the event fires
-	packet bool     // the event carries a packet
-	user   bool     // strings lie in user memory unless said otherwise
+	name    string
+	alias   []string
+	target  string   // what follows the colon, for messages; "" when nothing does
+	must    bool     // the target must be there
+	args    []string // names of arguments; nil: any name, checked when the event fires
+	packet  bool     // the event carries a packet
+	network bool     // which begins with the network header: that of Ethernet is cut off
+	device  bool     // the target is a device or a name, which programs do not choose
+	user    bool     // strings lie in user memory unless said otherwise
+	traced  bool     // arguments have the names of the traced function's, by BTF
+	fields  bool     // arguments are the fields of the context
 }
 
 var (
@@ -30,33 +34,50 @@ var (
 	}
 	packetArgs = []string{"packet", "hex", "file", "pcap", "frame"}
 	xdpArgs    = slices.Concat(packetArgs, []string{"ingress_ifindex", "rx_queue_index", "egress_ifindex"})
-	skbArgs    = slices.Concat(packetArgs, []string{
-		"mark", "queue_mapping", "protocol", "vlan_tci", "priority", "ingress_ifindex", "ifindex", "hash", "tstamp",
-	})
 )
 
 var hooks = []hook{
-	{name: "kprobe", target: "SYMBOL", must: true, args: registerArgs},
-	{name: "kretprobe", target: "SYMBOL", must: true, args: registerArgs},
-	{name: "uprobe", target: "PATH:SYMBOL", must: true, args: registerArgs, user: true},
-	{name: "uretprobe", target: "PATH:SYMBOL", must: true, args: registerArgs, user: true},
+	{name: "kprobe", alias: []string{"kprobe.multi", "kprobe.session"}, target: "SYMBOL", must: true, traced: true},
+	{name: "kretprobe", alias: []string{"kretprobe.multi"}, target: "SYMBOL", must: true, args: registerArgs},
+	{name: "uprobe", alias: []string{"uprobe.multi", "uprobe.s"}, target: "PATH:SYMBOL", must: true, args: registerArgs, user: true},
+	{name: "uretprobe", alias: []string{"uretprobe.multi", "uretprobe.s"}, target: "PATH:SYMBOL", must: true, args: registerArgs, user: true},
 	{name: "ksyscall", target: "SYSCALL", must: true, args: registerArgs},
 	{name: "kretsyscall", target: "SYSCALL", must: true, args: registerArgs},
-	{name: "usdt", target: "PATH:PROVIDER:NAME", must: true, args: registerArgs, user: true},
+	{name: "usdt", alias: []string{"usdt.s"}, target: "PATH:PROVIDER:NAME", must: true, args: registerArgs, user: true},
 	{name: "tracepoint", alias: []string{"tp"}, target: "CATEGORY/NAME", must: true},
-	{name: "raw_tracepoint", alias: []string{"raw_tp"}, target: "NAME", must: true, args: rawArgs},
+	{name: "raw_tracepoint", alias: []string{"raw_tp", "raw_tracepoint.w", "raw_tp.w"}, target: "NAME", must: true, traced: true},
+	{name: "tp_btf", target: "NAME", must: true, traced: true},
+	{name: "fentry", alias: []string{"fentry.s"}, target: "FUNCTION", must: true, traced: true},
+	{name: "fexit", alias: []string{"fexit.s"}, target: "FUNCTION", must: true, traced: true},
+	{name: "fmod_ret", alias: []string{"fmod_ret.s"}, target: "FUNCTION", must: true, traced: true},
+	{name: "lsm", alias: []string{"lsm.s"}, target: "HOOK", must: true, traced: true},
+	{name: "lsm_cgroup", target: "HOOK", must: true, traced: true},
+	{name: "iter", alias: []string{"iter.s"}, target: "KIND", must: true, traced: true},
 	{name: "perf_event", target: "NAME", args: slices.Concat(runtime.RegNames(), []string{"sample_period", "addr"})},
-	{name: "xdp", target: "DEVICE", args: xdpArgs, packet: true},
-	{name: "tc", alias: []string{"classifier"}, target: "DEVICE", args: skbArgs, packet: true},
+	{name: "xdp", target: "DEVICE", args: xdpArgs, packet: true, device: true},
+	{name: "tc", alias: []string{"classifier"}, target: "DEVICE", packet: true, device: true, fields: true},
+	{name: "tcx", target: "ingress", must: true, packet: true, fields: true},
+	{name: "netkit", target: "primary", must: true, packet: true, fields: true},
+	{name: "socket", target: "NAME", packet: true, device: true, fields: true},
+	{name: "cgroup_skb", target: "ingress", packet: true, network: true, fields: true},
+	{name: "lwt_in", packet: true, network: true, fields: true},
+	{name: "lwt_out", packet: true, network: true, fields: true},
+	{name: "lwt_xmit", packet: true, network: true, fields: true},
+	{name: "lwt_seg6local", packet: true, network: true, fields: true},
+	{name: "sk_skb", target: "stream_verdict", packet: true, fields: true},
+	{name: "flow_dissector", packet: true, fields: true},
+	{name: "netfilter", packet: true, network: true, args: packetArgs},
+	{name: "cgroup", target: "connect4", must: true, fields: true},
+	{name: "sockops", alias: []string{"sock_ops"}, fields: true},
+	{name: "sk_msg", fields: true},
+	{name: "sk_lookup", fields: true},
+	{name: "sk_reuseport", target: "migrate", fields: true},
+	{name: "lirc_mode2", fields: true},
 	{name: "syscall", args: []string{"ctx"}},
-	{name: "socket", target: "NAME", args: skbArgs, packet: true},
 }
 
 // missing are hooks that Linux has and that no event can stand for here.
-var missing = []string{
-	"cgroup_skb", "fentry", "fexit", "flow_dissector", "fmod_ret", "iter", "kprobe.multi", "lsm", "lwt_in", "lwt_out", "lwt_xmit",
-	"netfilter", "raw_tracepoint.w", "sk_lookup", "sk_msg", "sk_reuseport", "sk_skb", "sockops", "struct_ops", "tp_btf", "uprobe.multi",
-}
+var missing = []string{"freplace", "struct_ops"}
 
 // findHook looks a hook up by its name or an older one.
 func findHook(name string) *hook {

@@ -5,22 +5,29 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"bpfvm/runtime"
 	"bpfvm/spec"
+	"bpfvm/types"
 )
 
 // input makes what the hook gives to programs from a firing.
-func (f *firing) input() (runtime.Input, error) {
+func (f *firing) input(rt *runtime.Runtime) (runtime.Input, error) {
+	cpu := f.world.cpu
 	switch f.ev.Hook {
 	case "kprobe", "kretprobe", "uprobe", "uretprobe", "ksyscall", "kretsyscall", "usdt":
-		k := &runtime.Kprobe{CPU: f.world.cpu}
-		f.each(func(name string, v uint64) { *k.Regs.Reg(name) = v })
+		k := &runtime.Kprobe{CPU: cpu}
+		for i, a := range f.ev.Args {
+			name := a.Name
+			if f.names != nil {
+				name = f.names[i]
+			}
+			*k.Regs.Reg(name) = f.regs[i]
+		}
 		return k, nil
 	case "perf_event":
-		s := &runtime.PerfEvent{CPU: f.world.cpu}
+		s := &runtime.PerfEvent{CPU: cpu}
 		f.each(func(name string, v uint64) {
 			switch name {
 			case "sample_period":
@@ -32,16 +39,10 @@ func (f *firing) input() (runtime.Input, error) {
 			}
 		})
 		return s, nil
-	case "raw_tracepoint":
-		r := &runtime.RawTracepoint{CPU: f.world.cpu}
-		f.each(func(name string, v uint64) {
-			i, _ := strconv.Atoi(strings.TrimPrefix(name, "arg"))
-			r.Args = append(r.Args, make([]uint64, max(0, i+1-len(r.Args)))...)
-			r.Args[i] = v
-		})
-		return r, nil
+	case "raw_tracepoint", "tp_btf", "fentry", "fexit", "fmod_ret", "lsm", "lsm_cgroup", "iter":
+		return f.traced(rt)
 	case "syscall":
-		sys := &runtime.Syscall{CPU: f.world.cpu}
+		sys := &runtime.Syscall{CPU: cpu}
 		var err error
 		for _, a := range f.ev.Args {
 			sys.Ctx, err = a.Value.appendBytes(nil)
@@ -49,17 +50,80 @@ func (f *firing) input() (runtime.Input, error) {
 		return sys, err
 	case "tracepoint":
 		rec, err := f.record()
-		return &runtime.Tracepoint{Record: rec, CPU: f.world.cpu}, err
+		return &runtime.Tracepoint{Record: rec, CPU: cpu}, err
 	case "xdp":
 		if f.link == LinkRaw {
 			return nil, errors.New("xdp wants Ethernet frames, this is raw IP")
 		}
-		x := &runtime.XDP{Data: f.pkt, CPU: f.world.cpu}
+		x := &runtime.XDP{Data: f.pkt, CPU: cpu}
 		return x, f.fill(map[string]*uint32{"ingress_ifindex": &x.IfIndex, "rx_queue_index": &x.Queue, "egress_ifindex": &x.Egress})
-	case "tc", "socket":
-		return f.skb()
+	case "netfilter":
+		data, _ := f.network()
+		return &runtime.Netfilter{Data: data, CPU: cpu}, nil
+	}
+	h := findHook(f.ev.Hook)
+	switch {
+	case h.packet:
+		return f.skb(h), nil
+	case h.fields:
+		return &runtime.Context{
+			Type: f.ctx.typ, Attach: f.ctx.attach, Fields: f.ctx.fields, Sock: f.ctx.sock, NoSock: f.ctx.noSock,
+			Data: f.ctx.data, CPU: cpu,
+		}, nil
 	}
 	return nil, fmt.Errorf("event %s: %w", f.ev.Hook, errors.ErrUnsupported)
+}
+
+// traced makes the words of a traced call or an iterator's step.
+func (f *firing) traced(rt *runtime.Runtime) (runtime.Input, error) {
+	if f.ev.Hook == "iter" {
+		return &runtime.Iter{Args: f.call.byName, Buffers: f.call.buffer, Session: 1, CPU: f.world.cpu}, nil
+	}
+	words, err := f.call.resolve(rt)
+	if err != nil {
+		return nil, err
+	}
+	switch f.ev.Hook {
+	case "raw_tracepoint", "tp_btf":
+		return &runtime.RawTracepoint{Args: words, Buffer: f.call.bytes, CPU: f.world.cpu}, nil
+	}
+	return &runtime.Tracing{Args: words, Ret: f.call.ret, CPU: f.world.cpu}, nil
+}
+
+// probeRegs gives the registers that a kprobe's arguments are in: those that have
+// the names of the function's parameters are where the C calling convention puts
+// them.
+func (p *planner) probeRegs(h *hook, e *Event) ([]string, error) {
+	names := make([]string, len(e.Args))
+	for i, a := range e.Args {
+		if names[i] = a.Name; slices.Contains(registerArgs, a.Name) {
+			continue
+		}
+		kernel, err := p.kernel()
+		if err != nil {
+			return nil, err
+		}
+		sig, _ := runtime.SignatureIn(kernel, h.signatureHook(), e.Target)
+		k := slices.IndexFunc(sig.Args, func(p types.Param) bool { return p.Name == a.Name })
+		if k < 0 || k >= 6 {
+			return nil, &Error{Pos: a.Pos, Msg: fmt.Sprintf("%s has no %s%s", e.Name(), a.Name, didYouMean(a.Name, h.namesIn(kernel, e.Target)))}
+		}
+		names[i] = fmt.Sprintf("arg%d", k+1)
+	}
+	return names, nil
+}
+
+// network is the packet from its network header on, and the protocol in front of it.
+func (f *firing) network() ([]byte, uint16) {
+	switch {
+	case f.link == LinkRaw && len(f.pkt) > 0 && f.pkt[0]>>4 == 6:
+		return f.pkt, etherIPv6
+	case f.link == LinkRaw:
+		return f.pkt, etherIPv4
+	case len(f.pkt) < ethHeader:
+		return nil, 0
+	}
+	return f.pkt[ethHeader:], binary.BigEndian.Uint16(f.pkt[12:])
 }
 
 // each visits the arguments that are numbers or addresses.
@@ -84,26 +148,37 @@ func (f *firing) fill(fields map[string]*uint32) error {
 	return nil
 }
 
-func (f *firing) skb() (runtime.Input, error) {
+// skb makes a socket buffer. The fields that an event of a packet hook may set are
+// those of struct __sk_buff; protocol is a number as in C, not in network order.
+func (f *firing) skb(h *hook) runtime.Input {
 	s := &runtime.SKB{Data: f.pkt, CPU: f.world.cpu}
-	var proto uint32
-	err := f.fill(map[string]*uint32{
-		"mark": &s.Mark, "queue_mapping": &s.Queue, "protocol": &proto, "vlan_tci": &s.VLAN, "priority": &s.Priority,
-		"ingress_ifindex": &s.Ingress, "ifindex": &s.IfIndex, "hash": &s.Hash,
-	})
-	if f.link == LinkRaw && proto == 0 && len(f.pkt) > 0 {
-		proto = etherIPv4
-		if f.pkt[0]>>4 == 6 {
-			proto = etherIPv6
+	switch {
+	case h.network:
+		s.Data, s.Protocol = f.network()
+	case f.link == LinkRaw:
+		_, s.Protocol = f.network()
+	}
+	if f.ctx == nil { // packets without a script
+		return s
+	}
+	s.Sock = f.ctx.sock
+	for _, v := range f.ctx.fields {
+		var raw [8]byte
+		copy(raw[:], v.Data)
+		switch n := binary.LittleEndian.Uint64(raw[:]); v.Name {
+		case "protocol":
+			s.Protocol = uint16(n)
+		case "vlan_tci":
+			s.VLAN = uint32(n)
+		case "pkt_type":
+			s.PktType = uint32(n)
+		case "ifindex":
+			s.IfIndex = uint32(n)
+		default:
+			s.Fields = append(s.Fields, v)
 		}
 	}
-	s.Protocol = uint16(proto)
-	f.each(func(name string, v uint64) {
-		if name == "tstamp" {
-			s.Tstamp = v
-		}
-	})
-	return s, err
+	return s
 }
 
 // record lays out the record of a trace event: fields at their offsets, and

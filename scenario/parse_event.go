@@ -53,6 +53,9 @@ func (p *parser) event(at Pos) (Stmt, *Error) {
 		return nil, p.errf(hookAt, "unexpected %q", p.rest())
 	}
 	name, target, colon := strings.Cut(word, ":")
+	if kind, rest, slash := strings.Cut(name, "/"); slash && !colon && findHook(kind) != nil {
+		name, target = kind, rest // as in SEC("cgroup/connect4")
+	}
 	h := findHook(name)
 	if slices.Contains(missing, name) {
 		return nil, &Error{Pos: hookAt, Msg: fmt.Sprintf("events of %s are not supported", name), Err: errors.ErrUnsupported}
@@ -68,10 +71,36 @@ func (p *parser) event(at Pos) (Stmt, *Error) {
 	if colon && h.name == "tracepoint" && !strings.Contains(target, "/") {
 		return nil, p.errf(hookAt, "tracepoint:%s has no category: tracepoint:CATEGORY/NAME", target)
 	}
-	if e.Args, err = p.args(e.Name(), h.args); err == nil {
+	if e.Args, err = p.hookArgs(h, e, hookAt); err == nil {
 		err = p.checkArgs(h, e)
 	}
 	return e, err
+}
+
+// hookArgs takes the arguments of an event and checks their names, as far as they
+// can be known without the kernel that is played.
+func (p *parser) hookArgs(h *hook, e *Event, hookAt Pos) ([]Arg, *Error) {
+	names := h.args
+	if h.fields {
+		var err error
+		if names, err = h.argNames(e.Target, nil); err != nil {
+			return nil, p.errf(hookAt, "%v", err)
+		}
+	}
+	args, err := p.args(e.Name(), names)
+	if err != nil || !h.traced {
+		return args, err
+	}
+	names, e2 := h.argNames(e.Target, args)
+	if e2 != nil {
+		return args, p.errf(hookAt, "%v", e2)
+	}
+	for _, a := range args {
+		if names != nil && !slices.Contains(names, a.Name) {
+			return args, p.errf(a.Pos, "%s has no %s%s", e.Name(), a.Name, didYouMean(a.Name, names))
+		}
+	}
+	return args, nil
 }
 
 // checkSet checks the settings of events and tasks.
@@ -135,7 +164,8 @@ func (p *parser) checkArgs(h *hook, e *Event) *Error {
 			continue
 		}
 		is, _, _ := a.Value.memory()
-		is = is || a.Value.Kind == ValueCall && (a.Value.Text == "task" || takesBytes(e, a.Name))
+		is = is || a.Value.Kind == ValueCall && (a.Value.Text == "task" || h.fields || takesBytes(e, a.Name))
+		is = is || a.Value.Kind == ValueWord && h.fields
 		if !is && !a.Value.IsNumber() {
 			return &Error{Pos: a.Value.Pos, Msg: fmt.Sprintf("%s=%s: a number, str(\"..\"), bytes(\"..\"), ptr(..) or task(PID) is wanted", a.Name, a.Value)}
 		}
@@ -153,7 +183,17 @@ func (p *parser) checkArgs(h *hook, e *Event) *Error {
 
 // takesBytes says that an argument is given as bytes, which any function makes.
 func takesBytes(e *Event, name string) bool {
-	return e.Hook == "tracepoint" && name == "record" || e.Hook == "syscall" && name == "ctx"
+	switch e.Hook {
+	case "tracepoint":
+		return name == "record"
+	case "syscall":
+		return name == "ctx"
+	case "raw_tracepoint":
+		return name == "buffer"
+	case "iter": // of elements of maps
+		return name == "key" || name == "value"
+	}
+	return false
 }
 
 // checkPacketArg checks what can be checked without opening files.

@@ -22,6 +22,7 @@ const (
 const (
 	LinkEthernet = 1
 	LinkRaw      = 101 // IPv4 or IPv6 without a link header
+	LinkUser     = 147 // bytes without any header, such as those of a stream
 )
 
 // Frame is one packet of a capture.

@@ -6,7 +6,10 @@ import (
 	"io/fs"
 	"math"
 	"slices"
+	"strings"
 	"time"
+
+	"bpfvm/runtime"
 )
 
 // block is one event statement laid out in time: its packets (one empty frame where
@@ -33,6 +36,9 @@ type source struct {
 	ev    *Event
 	world who
 	regs  []uint64 // values of the event's arguments, by their place in ev.Args
+	ctx   *contextArgs
+	call  *tracedArgs
+	names []string // kprobe: the registers that the arguments are in
 }
 
 // checkpoint is an expectation with the number of blocks that stand above it: it is
@@ -75,18 +81,20 @@ type planner struct {
 	begun  bool // an event has been seen
 	cpu    int
 	people map[uint64]who
-	taskOf func(pid uint32) uint64
+	rt     *runtime.Runtime
 	bytes  int
 	parts  map[string][]Frame // captures that were read
+	enums  map[string]uint64  // the kernel's constants, once one was asked for
+	laid   int                // bytes of structures
 }
 
 // makePlan checks what the parser could not and lays the script out in time. The
-// files are those that packet events name. taskOf gives the address of a task; it
+// files are those that packet events name. The runtime knows types and addresses; it
 // is nil when only the form of the plan matters.
-func makePlan(s *Script, files fs.FS, taskOf func(uint32) uint64) (*plan, error) {
+func makePlan(s *Script, files fs.FS, rt *runtime.Runtime) (*plan, error) {
 	p := &planner{
 		plan:   plan{start: defaultStart, step: defaultStep, cpus: 1, memory: newForeignPlan()},
-		script: s, files: files, people: map[uint64]who{}, taskOf: taskOf, parts: map[string][]Frame{},
+		script: s, files: files, people: map[uint64]who{}, rt: rt, parts: map[string][]Frame{},
 	}
 	for _, st := range s.Stmts {
 		if err := p.statement(st); err != nil {
@@ -184,7 +192,19 @@ func (p *planner) event(e *Event) error {
 	if err != nil {
 		return err
 	}
-	return p.add(block{source: &source{ev: e, world: w, regs: regs}, at: at, every: every, repeat: repeat, frames: frames})
+	src := &source{ev: e, world: w, regs: regs}
+	switch h := findHook(e.Hook); {
+	case h.fields:
+		src.ctx, err = p.contextArgs(h, e)
+	case h.name == "kprobe":
+		src.names, err = p.probeRegs(h, e)
+	case h.traced:
+		src.call, err = p.tracedArgs(h, e, regs)
+	}
+	if err != nil {
+		return err
+	}
+	return p.add(block{source: src, at: at, every: every, repeat: repeat, frames: frames})
 }
 
 // add appends a block and moves the time to its end.
@@ -227,7 +247,7 @@ func (p *planner) arguments(e *Event) ([]uint64, error) {
 	}
 	regs := make([]uint64, len(e.Args))
 	for i, a := range e.Args {
-		if h.packet && slices.Contains(packetArgs, a.Name) {
+		if h.fields || h.packet && slices.Contains(packetArgs, a.Name) || takesBytes(e, a.Name) {
 			continue
 		}
 		is, user, kernel := a.Value.memory()
@@ -235,15 +255,15 @@ func (p *planner) arguments(e *Event) ([]uint64, error) {
 		case a.Value.IsNumber():
 			regs[i] = a.Value.Num
 		case is && !inRecord(e, a):
-			b, err := a.Value.MemoryBytes()
+			b, err := p.memoryBytes(a.Value)
 			if err != nil {
 				return nil, err
 			}
 			if regs[i], err = p.memory.add(b, user || h.userStrings(e.Target) && !kernel); err != nil {
 				return nil, err
 			}
-		case a.Value.Text == "task" && p.taskOf != nil:
-			regs[i] = p.taskOf(uint32(a.Value.Args[0].Num))
+		case a.Value.Text == "task" && p.rt != nil:
+			regs[i] = p.rt.TaskAddr(uint32(a.Value.Args[0].Num))
 		}
 	}
 	return regs, nil
@@ -295,7 +315,11 @@ func (p *planner) packets(e *Event) ([]Frame, error) {
 		if err != nil {
 			return nil, &Error{Pos: a.Value.Pos, Msg: err.Error(), Err: err}
 		}
-		return []Frame{{Data: b, Size: len(b), Link: LinkEthernet}}, nil
+		link := LinkEthernet
+		if text := strings.TrimSpace(text); a.Name == "packet" && findHook(e.Hook).network && strings.HasPrefix(text, "ipv") {
+			link = LinkRaw
+		}
+		return []Frame{{Data: b, Size: len(b), Link: link}}, nil
 	}
 	return nil, errors.New("no packet")
 }

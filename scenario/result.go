@@ -52,8 +52,16 @@ type ProgRun struct {
 	Trap     *Trap           `json:"trap,omitempty"`
 	Packet   *PacketResult   `json:"packet,omitempty"`
 	Redirect *RedirectResult `json:"redirect,omitempty"`
-	Trace    []string        `json:"trace,omitempty"` // lines as trace_pipe has them
-	Records  []Record        `json:"records,omitempty"`
+	// Context is what the program changed in the context of a socket or cgroup hook.
+	Context []FieldChange `json:"context,omitempty"`
+	// Output is what an iterator wrote, what a flow dissector found, or the buffer of
+	// a writable raw tracepoint.
+	Output string `json:"output,omitempty"`
+	// Answer is what the hook made of all programs' results. It stands with the last
+	// program that ran on the event.
+	Answer  *Answer  `json:"answer,omitempty"`
+	Trace   []string `json:"trace,omitempty"` // lines as trace_pipe has them
+	Records []Record `json:"records,omitempty"`
 	// Maps is what this event changed; see Options.MapChanges. It stands with the
 	// last program that ran on the event.
 	Maps []MapChange `json:"maps,omitempty"`
@@ -94,8 +102,11 @@ type PacketResult struct {
 
 // first is the name of the packet's outermost header.
 func (p *PacketResult) first() string {
-	if p.Link == LinkRaw {
+	switch p.Link {
+	case LinkRaw:
 		return "ip"
+	case LinkUser:
+		return ""
 	}
 	return "eth"
 }
@@ -205,6 +216,12 @@ func (r *ProgRun) String() string {
 	if r.Packet != nil {
 		b.WriteString("  " + r.Packet.String())
 	}
+	for _, c := range r.Context {
+		b.WriteString("  " + c.String())
+	}
+	if r.Answer != nil {
+		b.WriteString("  => " + r.Answer.Text)
+	}
 	return b.String()
 }
 
@@ -217,7 +234,7 @@ func r0Text(v uint64) string {
 }
 
 // newRun makes a run of the runtime's result.
-func newRun(f *firing, index int, at time.Duration, res runtime.Result) *ProgRun {
+func newRun(rt *runtime.Runtime, f *firing, index int, at time.Duration, res runtime.Result) *ProgRun {
 	task := f.world.task()
 	r := &ProgRun{
 		Program: res.Prog.Name(), Event: f.ev.Name(), Index: index, Pos: f.ev.Pos, Time: at, CPU: f.world.cpu,
@@ -231,7 +248,16 @@ func newRun(f *firing, index int, at time.Duration, res runtime.Result) *ProgRun
 	}
 	if isPacketHook(f.ev.Hook) {
 		r.Packet = &PacketResult{Before: f.pkt, After: res.Packet, Link: f.link}
+		switch h := findHook(f.ev.Hook); {
+		case h.network:
+			r.Packet.Before, _ = f.network()
+			r.Packet.Link = LinkRaw
+		case h.name == "sk_skb":
+			r.Packet.Link = LinkUser
+		}
 	}
+	r.Context = fieldChanges(res.Changed)
+	r.Output = outputText(rt, res.Prog.Type(), res.Output)
 	if res.Redirect != nil {
 		r.Redirect = &RedirectResult{IfIndex: res.Redirect.IfIndex, Flags: res.Redirect.Flags}
 	}

@@ -109,7 +109,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if script == nil {
 		script = &Script{}
 	}
-	p, err := makePlan(script, o.Files, o.Runtime.TaskAddr)
+	p, err := makePlan(script, o.Files, o.Runtime)
 	if err != nil {
 		return nil, err
 	}
@@ -178,17 +178,39 @@ func (r *runner) choose() error {
 // packetHook is the hook at which a program of the type sees packets, or "".
 func packetHook(t spec.ProgType) string {
 	switch t {
-	case spec.ProgXDP:
-		return "xdp"
 	case spec.ProgSchedCls, spec.ProgSchedAct:
 		return "tc"
 	case spec.ProgSocketFilter:
 		return "socket"
 	}
+	if h := findHook(t.String()); h != nil && h.packet {
+		return h.name
+	}
 	return ""
 }
 
+// isPacketHook reports whether the events of a hook carry packets.
 func isPacketHook(name string) bool { return findHook(name).packet }
+
+// alone are the programs that an event runs one by one, each on the event as it is:
+// at hooks that hold one program, and at packet hooks whose place is not said. ok is
+// false for events that walk a run array.
+func (r *runner) alone(e *Event) (progs []*runtime.Program, ok bool) {
+	h := findHook(e.Hook)
+	if !h.device && !runtime.HoldsOne(e.Hook) && !(h.packet && e.Target == "" && e.Hook != "netfilter") {
+		return nil, false
+	}
+	for _, p := range r.progs {
+		kind, _, _ := strings.Cut(p.Target(), ":")
+		switch {
+		case packetHook(p.Type()) != e.Hook && kind != e.Hook:
+		case e.Target != "" && !h.device && p.Target() != e.Name():
+		default:
+			progs = append(progs, p)
+		}
+	}
+	return progs, true
+}
 
 // addFrames appends Options.Frames to the plan as events of their own.
 func (r *runner) addFrames() error {
@@ -242,7 +264,8 @@ func (r *runner) prepare(script *Script) error {
 	}
 	r.hooks, r.records = map[string]bool{}, map[string]int{}
 	for _, prog := range r.progs {
-		if packetHook(prog.Type()) != "" {
+		if kind, _, _ := strings.Cut(prog.Target(), ":"); runtime.HoldsOne(kind) || kind == "tc" {
+			r.hooks[prog.Target()] = true
 			continue
 		}
 		l, err := rt.Attach(prog, "")
@@ -378,21 +401,25 @@ func (r *runner) fire(f *firing) ([]*ProgRun, error) {
 	at := max(uint64(r.began+f.at), rt.Clock.Now)
 	rt.Clock.Set(at)
 	rt.SetTask(f.world.task())
-	in, err := f.input()
+	in, err := f.input(r.Runtime)
 	if err != nil {
 		return nil, err
 	}
-	results, err := r.results(f, in)
+	what, err := r.results(f, in)
 	if err != nil {
 		return nil, err
 	}
+	results := what.Results
 	var runs []*ProgRun
 	for i, res := range results {
-		run := newRun(f, r.res.Events, time.Duration(at), res)
+		run := newRun(rt, f, r.res.Events, time.Duration(at), res)
 		if r.MapChanges && i == len(results)-1 {
 			now := r.maps.Snap()
 			run.Maps = DiffMaps(r.now, now)
 			r.now = now
+		}
+		if i == len(results)-1 && what.Target != "" {
+			run.Answer = answer(&what)
 		}
 		runs = append(runs, run)
 		if err := r.collect(run); err != nil {
@@ -402,21 +429,19 @@ func (r *runner) fire(f *firing) ([]*ProgRun, error) {
 	return runs, nil
 }
 
-// results runs the programs of an event.
-func (r *runner) results(f *firing, in runtime.Input) ([]runtime.Result, error) {
-	if isPacketHook(f.ev.Hook) {
-		var out []runtime.Result
-		for _, p := range r.progs {
-			if packetHook(p.Type()) != f.ev.Hook {
-				continue
-			}
+// results runs the programs of an event; the firing has a target when they were a
+// run array.
+func (r *runner) results(f *firing, in runtime.Input) (runtime.Firing, error) {
+	var out runtime.Firing
+	if progs, ok := r.alone(f.ev); ok {
+		for _, p := range progs {
 			res, err := p.Run(in)
 			if err != nil {
-				return nil, err
+				return out, err
 			}
-			out = append(out, res)
+			out.Results = append(out.Results, res)
 		}
-		if out == nil {
+		if out.Results == nil {
 			r.notHeard(f.ev, "")
 		}
 		return out, nil
@@ -429,13 +454,12 @@ func (r *runner) results(f *firing, in runtime.Input) ([]runtime.Result, error) 
 		other := renamed(target)
 		if len(r.Runtime.Attached(other)) == 0 {
 			r.notHeard(f.ev, target)
-			return nil, nil
+			return out, nil
 		}
 		r.substitute(target, other)
 		target = other
 	}
-	firing, err := r.Runtime.Fire(target, in)
-	return firing.Results, err
+	return r.Runtime.Fire(target, in)
 }
 
 // noprof is the suffix that the kernel's allocation functions have since 6.10: the

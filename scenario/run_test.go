@@ -459,8 +459,8 @@ func TestExpectFile(t *testing.T) {
 }
 
 func TestUnsupportedEvent(t *testing.T) {
-	_, err := Parse("", []byte("fentry:vfs_read"))
-	if !errors.Is(err, errors.ErrUnsupported) || err.Error() != "1:1: events of fentry are not supported" {
+	_, err := Parse("", []byte("struct_ops:init"))
+	if !errors.Is(err, errors.ErrUnsupported) || err.Error() != "1:1: events of struct_ops are not supported" {
 		t.Error(err)
 	}
 }

@@ -108,6 +108,8 @@ func (s *scanner) value() (Value, *Error) {
 		return Value{}, s.errf(p, "unexpected %q, a value is wanted", s.rest())
 	case s.peek() == '(':
 		return s.call(p, w)
+	case (w == "struct" || w == "union") && s.peek() == ' ':
+		return s.structValue(p, w)
 	case w[0] >= '0' && w[0] <= '9' || w[0] == '-' && len(w) > 1 && w[1] >= '0' && w[1] <= '9':
 		return s.number(p, w)
 	}
@@ -302,6 +304,10 @@ func (s *scanner) checkCall(v Value) *Error {
 			if a.Kind != ValueString {
 				want = "hexadecimal digits in quotes"
 			}
+		case "ip":
+			if a.Kind != ValueString {
+				want = "an address in quotes"
+			}
 		case "zero", "task":
 			if a.Kind != ValueNumber || a.Neg {
 				want = "a number"
@@ -309,6 +315,8 @@ func (s *scanner) checkCall(v Value) *Error {
 		case "ptr", "cat":
 			if is, _, _ := a.memory(); is && strings.HasSuffix(a.Text, "ptr") {
 				want = "a value and not another pointer"
+			} else if a.Kind == ValueStruct && name == "cat" {
+				want = "a value and not a structure, which goes into ptr(..)"
 			}
 		}
 		if want != "" {
@@ -318,6 +326,9 @@ func (s *scanner) checkCall(v Value) *Error {
 	if name == "task" {
 		_, err := whole(v.Args[0], math.MaxInt32)
 		return err
+	}
+	if v.hasStruct() { // known when the kernel's types are
+		return nil
 	}
 	b, err := v.appendBytes(nil)
 	if err != nil {

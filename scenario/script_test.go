@@ -224,7 +224,7 @@ func FuzzScript(f *testing.F) {
 					t.Fatalf("time runs backwards, from %d to %d", last, f.at)
 				}
 				last = f.at
-				_, _ = f.input()
+				_, _ = f.input(nil)
 			}
 		}
 		if again := Format(again); again != out {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -19,6 +20,7 @@ const (
 	ValueString                    // "ksoftirqd/0"
 	ValueCall                      // str("x"), u32(1, 2)
 	ValueJSON                      // {"pid": 1} or [1, 2]
+	ValueStruct                    // struct filename{name=str("x")}
 )
 
 // Value is a value as the script writes it. What it becomes depends on its place:
@@ -29,8 +31,10 @@ type Value struct {
 	Num  uint64  // ValueNumber, ValueDuration; a negative number in two's complement
 	Neg  bool    // ValueNumber: written with a minus sign
 	Hex  bool    // ValueNumber: written in hexadecimal
-	Text string  // ValueWord, ValueString, ValueJSON: the text; ValueCall: the function
+	Text string  // ValueWord, ValueString, ValueJSON: the text; ValueCall: the function; ValueStruct: "struct filename"
 	Args []Value // ValueCall
+	// Fields are those of a ValueStruct that are not zero, by paths of names.
+	Fields []Arg
 }
 
 // Int makes a number.
@@ -58,6 +62,7 @@ var funcs = map[string][2]int{
 	"be16": {1, maxArgs}, "be32": {1, maxArgs}, "be64": {1, maxArgs},
 	"zero": {1, 1},
 	"task": {1, 1},
+	"ip":   {1, 1},
 }
 
 // maxArgs bounds the arguments of a function.
@@ -147,6 +152,8 @@ func (v Value) appendBytes(b []byte) ([]byte, error) {
 		return nil, v.errf("%s is a word; a number, a string or a function is wanted", v.Text)
 	case ValueJSON:
 		return nil, v.errf("%s needs a type, and here is none", v)
+	case ValueStruct:
+		return nil, v.errf("%s is laid out in the arguments of an event only, inside of ptr(..)", v.Text)
 	}
 	name := strings.TrimPrefix(strings.TrimPrefix(v.Text, "user_"), "kernel_")
 	switch name {
@@ -160,6 +167,12 @@ func (v Value) appendBytes(b []byte) ([]byte, error) {
 			return nil, v.Args[0].errf("%v", err)
 		}
 		return append(b, raw...), nil
+	case "ip":
+		a, err := netip.ParseAddr(v.Args[0].Text)
+		if err != nil {
+			return nil, v.Args[0].errf("%s is not an address such as 10.0.0.1 or ::1", v.Args[0])
+		}
+		return append(b, a.AsSlice()...), nil
 	case "zero":
 		n := v.Args[0].Num
 		if n > maxValueBytes {

@@ -139,6 +139,9 @@ func (t *Trace) playContext(w *World, onRun func(*scenario.ProgRun) error) (*sce
 		p = w.Collection.Program(t.in.Programs[0])
 	}
 	in, err := contextInput(p.Spec(), t.in.Ctx)
+	if len(t.in.Ctx) == 0 {
+		in, err = scenario.Synthesize(w.Runtime, p)
+	}
 	if err != nil {
 		return nil, err
 	}

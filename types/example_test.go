@@ -32,9 +32,9 @@ func Example() {
 	}
 	// Output:
 	// struct task_struct *real_parent is 8 bytes long
-	// args[0] struct task_struct *
-	// args[1] pid_t
-	// args[2] struct linux_binprm *
+	// args[0] struct task_struct *p
+	// args[1] pid_t old_pid
+	// args[2] struct linux_binprm *bprm
 }
 
 func ExampleFormat() {

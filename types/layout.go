@@ -282,7 +282,8 @@ type Param struct {
 
 // TracepointArgs returns the arguments that a raw tracepoint gives to programs in
 // args[0], args[1] and so on. They are those of the typedef btf_trace_NAME, whose
-// first parameter belongs to the tracepoint itself.
+// first parameter belongs to the tracepoint itself; their names are those of the
+// function __bpf_trace_NAME, where the kernel has it.
 func TracepointArgs(spec *btf.Spec, name string) ([]Param, error) {
 	var td *btf.Typedef
 	if err := spec.TypeByName("btf_trace_"+name, &td); err != nil {
@@ -296,7 +297,14 @@ func TracepointArgs(spec *btf.Spec, name string) ([]Param, error) {
 	if !ok || len(proto.Params) == 0 {
 		return nil, fmt.Errorf("tracepoint %q: btf_trace_%s is not a pointer to a function", name, name)
 	}
-	return protoParams(proto)[1:], nil
+	args := protoParams(proto)[1:]
+	// Events of a class share one such function, whose name is the class's.
+	if named, _, err := FuncArgs(spec, "__bpf_trace_"+name); err == nil && len(named) == len(args)+1 {
+		for i := range args {
+			args[i].Name = named[i+1].Name
+		}
+	}
+	return args, nil
 }
 
 // FuncArgs returns the arguments and the result type of a function.

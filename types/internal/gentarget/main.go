@@ -90,8 +90,12 @@ func trim(spec *btf.Spec) ([]byte, error) {
 // btf_trace_* ones, whose prototypes describe the arguments of raw tracepoints.
 func keep(typ btf.Type) bool {
 	switch t := typ.(type) {
-	case *btf.Struct, *btf.Union, *btf.Enum, *btf.Typedef, *btf.Int, *btf.Float:
+	case *btf.Struct, *btf.Union, *btf.Typedef, *btf.Int, *btf.Float:
 		return typ.TypeName() != ""
+	case *btf.Enum:
+		return t.Name != "" || slices.ContainsFunc(t.Values, func(v btf.EnumValue) bool {
+			return slices.ContainsFunc(keptConstants, func(p string) bool { return strings.HasPrefix(v.Name, p) })
+		})
 	case *btf.Func:
 		if slices.Contains(t.Tags, "bpf_kfunc") || slices.Contains(keptFuncs, t.Name) {
 			return true
@@ -101,9 +105,14 @@ func keep(typ btf.Type) bool {
 	return false
 }
 
+// keptConstants choose enums without a name by how their constants begin: those that
+// programs and scripts name.
+var keptConstants = []string{"BPF_", "IPPROTO_", "TCP_", "NF_", "TCPF_"}
+
 // keptPrefixes choose functions by how their names begin: hooks and targets that
 // tracing programs attach to.
 var keptPrefixes = []string{
+	"__bpf_trace_", // tracepoints, with the names of their arguments
 	"bpf_lsm_", "bpf_iter_", "bpf_fentry_test", "bpf_modify_return_test",
 	"vfs_", "tcp_", "udp_", "security_", "kmem_cache_", "ip_",
 }

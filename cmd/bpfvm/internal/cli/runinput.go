@@ -25,6 +25,7 @@ type runInputs struct {
 	files  fs.FS
 	frames []scenario.Frame
 	ctx    []byte // nil: none
+	made   bool   // ctx is not given: the event is made up
 	expect *scenario.Script
 	lines  []lineExpect
 }
@@ -158,8 +159,8 @@ func (a *app) readContext(path string) ([]byte, error) {
 	return b, nil
 }
 
-// defaultInput serves a run without any input: programs whose context is numbers
-// run once on zeros, the others ask for what they need.
+// defaultInput serves a run without any input: programs of packets ask for some, the
+// others run once on an event made up for their type.
 func (r *running) defaultInput(in *runInputs) error {
 	progs, err := r.o.programs(r.prog)
 	if err != nil {
@@ -167,15 +168,16 @@ func (r *running) defaultInput(in *runInputs) error {
 	}
 	for _, p := range progs {
 		switch p.Type {
-		case spec.ProgXDP, spec.ProgSchedCls, spec.ProgSchedAct, spec.ProgSocketFilter, spec.ProgCgroupSKB:
+		case spec.ProgXDP, spec.ProgSchedCls, spec.ProgSchedAct, spec.ProgSocketFilter, spec.ProgCgroupSKB,
+			spec.ProgLWTIn, spec.ProgLWTOut, spec.ProgLWTXmit, spec.ProgFlowDissector, spec.ProgSKSKB, spec.ProgNetfilter:
 			return usageErr("%s runs on packets: give it some with --pkt or --pcap", p.Name)
 		}
 	}
 	if len(progs) != 1 {
 		return usageErr("%s: say what happens: --events, --pkt, --pcap, or --ctx for one program", display(r.o.path))
 	}
-	in.ctx = []byte{}
-	r.a.progress("no input: %s runs once on a context of zeros", progs[0].Name)
+	in.ctx, in.made = []byte{}, true
+	r.a.progress("no input: %s runs once, on zeros and pointers to zeros", progs[0].Name)
 	return nil
 }
 
@@ -216,6 +218,9 @@ func (r *running) runContext(in *runInputs) error {
 	}
 	p := r.coll.Program(r.accepted[0])
 	input, err := contextInput(p.Spec(), in.ctx)
+	if in.made {
+		input, err = scenario.Synthesize(r.rt, p)
+	}
 	if err != nil {
 		return err
 	}

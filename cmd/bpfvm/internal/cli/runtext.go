@@ -85,6 +85,15 @@ func (r *running) rows() []runRow {
 		if run.Redirect != nil {
 			row.details = append(row.details, [2]string{"redirect", fmt.Sprintf("interface %d", run.Redirect.IfIndex)})
 		}
+		for _, c := range run.Context {
+			row.details = append(row.details, [2]string{c.Field, fmt.Sprintf("%s %s %s", c.Before, r.a.style.arrow(), c.After)})
+		}
+		if run.Answer != nil {
+			row.details = append(row.details, [2]string{"hook", run.Answer.Text})
+		}
+		if run.Output != "" {
+			row.details = append(row.details, outputDetails(run.Output)...)
+		}
 		for _, c := range run.Maps {
 			name, text := r.changeText(c)
 			row.details = append(row.details, [2]string{name, text})
@@ -92,6 +101,21 @@ func (r *running) rows() []runRow {
 		rows[i] = row
 	}
 	return rows
+}
+
+// maxOutputLines bounds the lines of one iterator's step that are shown.
+const maxOutputLines = 20
+
+// outputDetails are the lines that a program wrote for its hook.
+func outputDetails(text string) [][2]string {
+	var out [][2]string
+	for line := range strings.Lines(text) {
+		if len(out) == maxOutputLines {
+			return append(out, [2]string{"output", "..."})
+		}
+		out = append(out, [2]string{"output", printable(strings.TrimRight(line, "\n"))})
+	}
+	return out
 }
 
 // packet tells what happened to the packet.
