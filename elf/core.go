@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"bpfvm/types"
+
 	"github.com/cilium/ebpf/btf"
 )
 
@@ -221,7 +223,7 @@ func (c *coreResolver) resolve(r *coreRelo) (coreResult, error) {
 		cands = matching
 	} else {
 		if why == nil {
-			why = &errPoison{"the target has no type " + shortName(essentialName(base.typeName))}
+			why = &errPoison{"the target has no type " + shortName(types.EssentialName(base.typeName))}
 		}
 		if res, err = c.calc(r.kind, local, nil); err != nil {
 			return base, err
@@ -235,34 +237,20 @@ func (c *coreResolver) resolve(r *coreRelo) (coreResult, error) {
 	return res, nil
 }
 
-// candidates returns the target types of the same name and kind. What follows a
-// triple underscore is a flavour, which several local variants of one kernel
-// type have.
+// candidates returns the target types of the same kind and, flavours aside, of the
+// same name. What follows a triple underscore is a flavour, which several local
+// variants of one kernel type have, and which the kernel's own types may have too
+// (libbpf.c, bpf_core_add_cands).
 func (c *coreResolver) candidates(local btf.Type) ([]btf.Type, error) {
-	types, err := c.target.AnyTypesByName(essentialName(local.TypeName()))
-	if errors.Is(err, btf.ErrNotFound) {
-		return nil, nil
-	}
+	list, err := types.Flavours(c.target, local.TypeName())
 	if err != nil {
 		return nil, fmt.Errorf("target types: %w", err)
 	}
 	var out []btf.Type
-	for _, t := range types {
+	for _, t := range list {
 		if sameKind(local, t) {
 			out = append(out, t)
 		}
 	}
 	return out, nil
-}
-
-// essentialName cuts a flavour off: "task_struct___old" is "task_struct". The
-// three underscores stand alone, with something before and after them
-// (relo_core.c, bpf_core_essential_name_len).
-func essentialName(name string) string {
-	for i := len(name) - 5; i >= 0; i-- {
-		if name[i] != '_' && name[i+1:i+4] == "___" && name[i+4] != '_' {
-			return name[:i+1]
-		}
-	}
-	return name
 }

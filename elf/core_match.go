@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 
+	"bpfvm/types"
+
 	"github.com/cilium/ebpf/btf"
 )
 
@@ -29,9 +31,9 @@ func (c *coreResolver) match(local *coreSpec, kind coreKind, target btf.Type) (*
 		if !ok {
 			return nil, noMatch("%s is no enum in the target", typeText(target))
 		}
-		want := essentialName(local.steps[0].name)
+		want := types.EssentialName(local.steps[0].name)
 		for i, v := range enum.Values {
-			if essentialName(v.Name) == want {
+			if types.EssentialName(v.Name) == want {
 				out.steps = []coreStep{{enum, i, v.Name}}
 				return out, nil
 			}
@@ -142,7 +144,7 @@ func (c *coreResolver) fieldsCompatible(local, target btf.Type) bool {
 
 // namesAgree compares names without flavours; an unnamed type agrees with any.
 func namesAgree(a, b string) bool {
-	a, b = essentialName(a), essentialName(b)
+	a, b = types.EssentialName(a), types.EssentialName(b)
 	return a == "" || b == "" || a == b
 }
 
@@ -199,7 +201,7 @@ func (c *coreResolver) typesMatch(local, target btf.Type, behindPtr bool, level 
 			return formatErr("types nested more than %d deep", maxMatchDepth)
 		}
 		local, target = btf.UnderlyingType(local), btf.UnderlyingType(target)
-		if essentialName(local.TypeName()) != essentialName(target.TypeName()) {
+		if types.EssentialName(local.TypeName()) != types.EssentialName(target.TypeName()) {
 			return noMatch("%s is %s in the target", typeText(local), typeText(target))
 		}
 		differ := noMatch("%s has another shape in the target", typeText(local))
@@ -285,7 +287,7 @@ func (c *coreResolver) membersMatch(local, target btf.Type, level int) error {
 	for _, l := range lm {
 		var err error = noMatch("the target's %s has no member %s", typeText(target), shortName(l.Name))
 		for _, t := range tm {
-			if essentialName(l.Name) != essentialName(t.Name) {
+			if types.EssentialName(l.Name) != types.EssentialName(t.Name) {
 				if serr := c.step(); serr != nil {
 					return serr
 				}
@@ -310,13 +312,13 @@ func (c *coreResolver) enumsMatch(local, target *btf.Enum) error {
 	}
 	names := make(map[string]bool, len(target.Values))
 	for _, v := range target.Values {
-		names[essentialName(v.Name)] = true
+		names[types.EssentialName(v.Name)] = true
 	}
 	for _, v := range local.Values {
 		if err := c.step(); err != nil {
 			return err
 		}
-		if !names[essentialName(v.Name)] {
+		if !names[types.EssentialName(v.Name)] {
 			return noMatch("the target's %s has no value %s", typeText(target), shortName(v.Name))
 		}
 	}

@@ -219,14 +219,3 @@ func TestCorePatch(t *testing.T) {
 		})
 	}
 }
-
-func TestEssentialName(t *testing.T) {
-	for name, want := range map[string]string{
-		"task_struct": "task_struct", "task_struct___old": "task_struct", "a___b___c": "a___b", "x___": "x___",
-		"___x": "___x", "a____b": "a____b", "": "",
-	} {
-		if got := essentialName(name); got != want {
-			t.Errorf("%q: %q, want %q", name, got, want)
-		}
-	}
-}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"bpfvm/spec"
+	"bpfvm/types"
 
 	"github.com/cilium/ebpf/btf"
 )
@@ -122,7 +123,7 @@ func (l *loader) readExterns() {
 // differ; the one that fits the target loses its suffix and the others keep
 // theirs, so that they name nothing (libbpf.c, bpf_object__resolve_ksym_func_btf_id).
 func (l *loader) kfuncName(fn *btf.Func) string {
-	name := essentialName(fn.Name)
+	name := types.EssentialName(fn.Name)
 	if name == fn.Name {
 		return name
 	}

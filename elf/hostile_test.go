@@ -65,6 +65,7 @@ func devour(obj []byte, target *btf.Spec) (allocated uint64, took time.Duration,
 	f, err := Open(bytes.NewReader(obj), int64(len(obj)))
 	if err == nil {
 		_, err = f.Collection(Options{Name: "x", Target: target})
+		f.DWARFTypes()
 	}
 	took = time.Since(begin)
 	runtime.ReadMemStats(&after)
@@ -316,6 +317,30 @@ func TestBombs(t *testing.T) {
 				o.secs[sec].relocs = append(o.secs[sec].relocs, outReloc{uint64(i) * 8, RelocAbs64, o.byName["p"]})
 			}
 			o.section(".BTF", delf.SHT_PROGBITS, 0, rawBTF(types, text))
+			return o.layOut()
+		},
+		"debugging information that repeats a long name": func() []byte {
+			name := strings.Repeat("n", maxNameLen-1)
+			o := newObject()
+			o.section(".debug_str", delf.SHT_PROGBITS, 0, []byte(name+"\x00"))
+			// 1: compile unit with children; 2: structure type with DW_AT_name, DW_FORM_strp
+			o.section(".debug_abbrev", delf.SHT_PROGBITS, 0, []byte{1, 0x11, 1, 0, 0, 2, 0x13, 0, 3, 0x0e, 0, 0, 0})
+			info := append([]byte{4, 0}, words(0)...) // version 4, abbreviations at 0
+			info = append(info, 8, 1)                 // addresses of 8 bytes, the unit
+			for range 200000 {
+				info = append(info, 2, 0, 0, 0, 0)
+			}
+			info = append(info, 0)
+			o.section(".debug_info", delf.SHT_PROGBITS, 0, append(words(uint32(len(info))), info...))
+			return o.layOut()
+		},
+		"debugging information of many small types": func() []byte {
+			o := newObject()
+			o.section(".debug_abbrev", delf.SHT_PROGBITS, 0, []byte{1, 0x11, 1, 0, 0, 2, 0x0f, 0, 0, 0, 0})
+			info := append([]byte{4, 0}, words(0)...)
+			info = append(info, 8, 1)
+			info = append(info, bytes.Repeat([]byte{2}, mib)...) // pointers to void
+			o.section(".debug_info", delf.SHT_PROGBITS, 0, append(words(uint32(len(info))), info...))
 			return o.layOut()
 		},
 		"an arena of many bytes": func() []byte {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"bpfvm/spec"
+	"bpfvm/types"
 
 	"github.com/cilium/ebpf/btf"
 )
@@ -166,7 +167,7 @@ func (l *loader) bindOp(o structOps, r Reloc, member *btf.Member, progs map[stri
 	o.m.Ops = append(o.m.Ops, spec.MapOp{Member: member.Name, Off: at, Program: p.Name})
 	// What the section's name has behind "struct_ops/" means nothing. A program may
 	// serve several maps, always for the same member.
-	to := essentialName(o.typ.Name) + ":" + member.Name
+	to := types.EssentialName(o.typ.Name) + ":" + member.Name
 	if old, ok := l.opOf[p]; ok && old != to {
 		return formatErr("program %s is for %s already, not for %s", quoteName(p.Name), old, to)
 	}

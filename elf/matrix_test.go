@@ -18,6 +18,7 @@ import (
 	"bpfvm/spec"
 	"bpfvm/types"
 
+	"github.com/cilium/ebpf/btf"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -80,6 +81,9 @@ func TestMatrix(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, b := range builds() {
+		if testing.Short() && b.cpu != "v3" && b.level != "-O2" {
+			continue
+		}
 		t.Run(b.String(), func(t *testing.T) {
 			if _, err := exec.LookPath(b.compiler); err != nil {
 				t.Skipf("no %s here", b.compiler)
@@ -95,6 +99,9 @@ func TestMatrix(t *testing.T) {
 					continue
 				}
 				checkMatrix(t, b, source, obj)
+				if b.version > 0 {
+					compareDWARF(t, obj)
+				}
 				if runtime.GOOS != "linux" {
 					continue
 				}
@@ -110,6 +117,43 @@ func TestMatrix(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// compareDWARF reads an object's structures from its debugging information and from
+// its BTF: both must say the same.
+func compareDWARF(t *testing.T, obj string) {
+	t.Helper()
+	f, err := elf.OpenFile(obj)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := f.DWARFTypes()
+	if err != nil {
+		t.Errorf("%s: %v", filepath.Base(obj), err)
+		return
+	}
+	spec, err := types.Load(f.Section(".BTF").Data())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, typ := range list {
+		st, ok := typ.(*btf.Struct)
+		if !ok || st.Name == "" {
+			continue
+		}
+		same, err := types.TypeByName(spec, "struct "+st.Name)
+		if err != nil {
+			continue // not used by anything that BTF describes
+		}
+		n++
+		if diff := cmp.Diff(types.Define(same, true), types.Define(st, true)); diff != "" {
+			t.Errorf("%s: struct %s (-BTF +DWARF):\n%s", filepath.Base(obj), st.Name, diff)
+		}
+	}
+	if n == 0 && filepath.Base(obj) == "core.o" {
+		t.Error("no structure to compare")
 	}
 }
 

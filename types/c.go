@@ -27,11 +27,11 @@ func Define(t btf.Type, offsets bool) string {
 	p := cPrinter{offsets: offsets}
 	switch t := t.(type) {
 	case *btf.Struct:
-		p.composite("struct", t.Name, t.Members, t.Size, 0, 0)
+		p.composite(t, t.Name, t.Members, t.Size, 0, 0)
 	case *btf.Union:
-		p.composite("union", t.Name, t.Members, t.Size, 0, 0)
+		p.composite(t, t.Name, t.Members, t.Size, 0, 0)
 	case *btf.Enum:
-		p.enum(t, 0)
+		p.enum(t, t.Name, 0)
 	case *btf.Typedef:
 		p.put("typedef ")
 		p.declare(t.Type, t.Name, 0, 0)
@@ -52,7 +52,8 @@ func Define(t btf.Type, offsets bool) string {
 type cPrinter struct {
 	strings.Builder
 	offsets bool
-	at      uint32 // offset in bytes of the member being written
+	at      uint32  // offset in bytes of the member being written
+	d       *dumper // of Dump: names and layout that a compiler gets right; else nil
 }
 
 func (p *cPrinter) put(s string) {
@@ -148,24 +149,42 @@ func (p *cPrinter) base(t btf.Type, level, depth int) {
 		p.put("void")
 	case *btf.Struct:
 		if t.Name != "" {
-			p.put("struct " + t.Name)
+			p.put("struct " + p.name(t))
 			return
 		}
-		p.composite("struct", "", t.Members, t.Size, level, depth)
+		p.composite(t, "", t.Members, t.Size, level, depth)
 	case *btf.Union:
 		if t.Name != "" {
-			p.put("union " + t.Name)
+			p.put("union " + p.name(t))
 			return
 		}
-		p.composite("union", "", t.Members, t.Size, level, depth)
+		p.composite(t, "", t.Members, t.Size, level, depth)
 	case *btf.Enum:
 		if t.Name != "" {
-			p.put("enum " + t.Name)
+			p.put("enum " + p.name(t))
 			return
 		}
-		p.enum(t, level)
+		if p.d != nil && !p.d.inline(t) {
+			p.put(intName(t.Size, t.Signed)) // its enumerators are there already
+			return
+		}
+		p.enum(t, "", level)
 	case *btf.Fwd:
-		p.put(t.Kind.String() + " " + t.Name)
+		p.put(t.Kind.String() + " " + p.name(t))
+	case *btf.Int:
+		if p.d != nil {
+			p.put(cInt(t))
+		} else {
+			p.put(t.Name)
+		}
+	case *btf.Float:
+		if p.d != nil {
+			p.put(cFloat(t))
+		} else {
+			p.put(t.Name)
+		}
+	case *btf.Typedef:
+		p.put(p.name(t))
 	case *btf.Datasec, *btf.Var:
 		p.put("/* " + t.TypeName() + " */")
 	case nil:
@@ -179,6 +198,22 @@ func (p *cPrinter) base(t btf.Type, level, depth int) {
 	}
 }
 
+// name returns what the type is called in the text.
+func (p *cPrinter) name(t btf.Type) string {
+	if p.d != nil {
+		return p.d.name(t)
+	}
+	return t.TypeName()
+}
+
+// ident returns the name of a member, parameter or enumerator.
+func (p *cPrinter) ident(name string) string {
+	if p.d != nil {
+		return cIdent(name)
+	}
+	return name
+}
+
 func (p *cPrinter) params(proto *btf.FuncProto, depth int) string {
 	if len(proto.Params) == 0 {
 		return "(void)"
@@ -189,11 +224,14 @@ func (p *cPrinter) params(proto *btf.FuncProto, depth int) string {
 	var list []string
 	for i, param := range proto.Params {
 		if _, void := param.Type.(*btf.Void); void && i == len(proto.Params)-1 && param.Name == "" {
+			if i == 0 {
+				return "()" // parameters that C knows nothing of
+			}
 			list = append(list, "...")
 			continue
 		}
-		sub := cPrinter{}
-		sub.declare(param.Type, param.Name, 0, depth+1)
+		sub := cPrinter{d: p.d}
+		sub.declare(param.Type, p.ident(param.Name), 0, depth+1)
 		list = append(list, sub.String())
 		if p.Len()+sub.Len() > maxText {
 			break
@@ -202,26 +240,42 @@ func (p *cPrinter) params(proto *btf.FuncProto, depth int) string {
 	return "(" + strings.Join(list, ", ") + ")"
 }
 
-func (p *cPrinter) composite(keyword, name string, list []btf.Member, size uint32, level, depth int) {
-	p.put(keyword + " ")
+// composite writes a struct or union with its members.
+func (p *cPrinter) composite(t btf.Type, name string, list []btf.Member, size uint32, level, depth int) {
+	_, union := t.(*btf.Union)
+	if union {
+		p.put("union ")
+	} else {
+		p.put("struct ")
+	}
 	if name != "" {
-		p.put(name + " ")
+		p.put(p.name(t) + " ")
 	}
 	if depth > maxNest || p.Len() >= maxText {
 		p.put("{ /* nested too deep */ }")
+		if p.d != nil {
+			p.d.cut = true
+		}
 		return
 	}
-	if len(list) == 0 {
+	if len(list) == 0 && (p.d == nil || size == 0) {
 		p.put("{}")
 		return
 	}
 	p.put("{\n")
+	var place *placer
+	if p.d != nil {
+		place = p.d.layout.placer(t)
+	}
 	base := p.at
 	for i := range list {
 		m := &list[i]
+		if place != nil {
+			p.pad(place.before(m), level+1)
+		}
 		p.indent(level + 1)
 		p.at = base + uint32(m.Offset/8)
-		p.declare(m.Type, m.Name, level+1, depth+1)
+		p.declare(m.Type, p.ident(m.Name), level+1, depth+1)
 		if m.BitfieldSize > 0 {
 			p.put(fmt.Sprintf(" : %d", m.BitfieldSize))
 		}
@@ -240,17 +294,31 @@ func (p *cPrinter) composite(keyword, name string, list []btf.Member, size uint3
 		}
 	}
 	p.at = base
+	if place != nil {
+		p.pad(place.end(size), level+1)
+	}
 	p.indent(level)
 	p.put("}")
+	if place != nil && place.packed {
+		p.put(" __attribute__((packed))")
+	}
 	if p.offsets && level == 0 {
 		p.put(fmt.Sprintf(" /* size %d */", size))
 	}
 }
 
-func (p *cPrinter) enum(t *btf.Enum, level int) {
+// pad fills a gap between members.
+func (p *cPrinter) pad(g gap, level int) {
+	g.fill(func(text string) {
+		p.indent(level)
+		p.put(text + ";\n")
+	})
+}
+
+func (p *cPrinter) enum(t *btf.Enum, name string, level int) {
 	p.put("enum ")
-	if t.Name != "" {
-		p.put(t.Name + " ")
+	if name != "" {
+		p.put(p.name(t) + " ")
 	}
 	p.put("{\n")
 	suffix := "" // values of 64-bit enums do not fit int
@@ -262,12 +330,19 @@ func (p *cPrinter) enum(t *btf.Enum, level int) {
 	}
 	for _, v := range t.Values {
 		p.indent(level + 1)
+		name := v.Name
+		if p.d != nil {
+			name = p.d.enumerator(name)
+		}
 		if t.Signed {
-			p.put(fmt.Sprintf("%s = %d%s,\n", v.Name, int64(v.Value), suffix))
+			p.put(fmt.Sprintf("%s = %d%s,\n", name, int64(v.Value), suffix))
 		} else {
-			p.put(fmt.Sprintf("%s = %d%s,\n", v.Name, v.Value, suffix))
+			p.put(fmt.Sprintf("%s = %d%s,\n", name, v.Value, suffix))
 		}
 	}
 	p.indent(level)
 	p.put("}")
+	if p.d != nil {
+		p.put(enumMode(t))
+	}
 }

@@ -3,7 +3,9 @@
 //
 //   - What is in this BTF? [Load] parses a blob that it distrusts; [Target] is
 //     the embedded BTF of Linux 6.18.
-//   - How is this type written in C? [Define] and [Declare].
+//   - How is this type written in C? [Define] and [Declare]; [Dump] writes all of
+//     them as a header that compiles. [FromDWARF] reads them from debugging
+//     information where there is no BTF.
 //   - Where is this field? [FieldOffset], [StructLayout] and [TracepointArgs].
 //   - What do these bytes mean? [Format] turns them into JSON and [Parse] back,
 //     [Text] into one line in C's initialiser style; [FormatRaw], [ParseRaw] and

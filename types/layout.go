@@ -28,8 +28,8 @@ func TypeByName(spec *btf.Spec, name string) (btf.Type, error) {
 	if !found || keyword != "struct" && keyword != "union" && keyword != "enum" {
 		keyword, bare = "", strings.TrimSpace(name)
 	}
-	all, err := spec.AnyTypesByName(bare)
-	if err != nil && !errors.Is(err, btf.ErrNotFound) {
+	all, err := exactly(spec, bare)
+	if err != nil {
 		return nil, fmt.Errorf("type %q: %w", name, err)
 	}
 	var best btf.Type

@@ -38,8 +38,12 @@ var Target = sync.OnceValues(func() (*btf.Spec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("target BTF: %w", err)
 	}
+	targetFlavours = flavouredStrings(raw)
 	return spec, nil
 })
+
+// targetFlavours are the names of the target's types that have a flavour.
+var targetFlavours map[string][]string
 
 // TargetRaw returns the target BTF as bytes, in the wire format.
 func TargetRaw() ([]byte, error) {

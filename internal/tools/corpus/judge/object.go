@@ -75,9 +75,7 @@ func (o *Object) compare(ours *spec.CollectionSpec, theirs *ebpf.CollectionSpec,
 			refused[me.Map] = true
 		}
 	}
-	for _, d := range Maps(ours, theirs) {
-		o.Maps = append(o.Maps, d)
-	}
+	o.Maps = Maps(ours, theirs)
 	for _, name := range slices.Sorted(maps.Keys(theirs.Programs)) {
 		p := ours.Program(name)
 		switch {
