@@ -14,6 +14,15 @@ var regMap = [isa.NumRegisters]reg{
 	isa.R6: rbx, isa.R7: r13, isa.R8: r14, isa.R9: r15, isa.R10: rbp,
 }
 
+// RegisterName is the x86-64 register in which an eBPF register lives.
+func RegisterName(r isa.Register) string {
+	names := [...]string{
+		rax: "rax", rcx: "rcx", rdx: "rdx", rbx: "rbx", rbp: "rbp", rsi: "rsi", rdi: "rdi", r8: "r8",
+		r13: "r13", r14: "r14", r15: "r15",
+	}
+	return names[regMap[r]]
+}
+
 // The registers that eBPF leaves free.
 const (
 	regArena  = r12 // host address of the arena's byte 0

@@ -23,7 +23,9 @@ func cmdDisasm() *command {
 			"--stage=jit prints the machine code that bpfvm's compiler makes, below the instruction that " +
 			"it came from, on every host. --jit-passes leaves parts of the compiler out, to see what they do: " +
 			"\"none\" translates each instruction by itself and checks every access, \"all,-known\" does all but one. " +
-			"The passes are " + passList() + ".",
+			"The passes are " + passList() + ".\n\n" +
+			"--stage=all shows the whole way: C line, what the object held where the loader changed it, the " +
+			"linked instruction, its machine code.",
 		examples: []example{
 			{"bpfvm disasm testdata/kmem/kmem_modern.bpf.o:on_free -S", "one program with its C lines"},
 			{"bpfvm disasm testdata/xdp/firewall.bpf.o --cfg=svg >flow.svg", "basic blocks and how control flows between them"},
@@ -49,7 +51,7 @@ func setupDisasm(a *app, c *cobra.Command) func([]string) error {
 	fs.BoolVar(&f.linum, "linum", false, "show file, line and column")
 	fs.BoolVar(&f.labels, "labels", false, "name jump targets instead of counting slots")
 	fs.BoolVar(&f.elf, "elf", false, "show the object's own sections, before relocation")
-	fs.StringVar(&f.stage, "stage", "xlated", "which form: elf (as --elf), xlated (linked) or jit (x86-64)")
+	fs.StringVar(&f.stage, "stage", "xlated", "which form: elf (as --elf), xlated (linked), jit (x86-64) or all of them side by side")
 	fs.StringVar(&f.cfg, "cfg", "", "draw the control flow of each function: as text, dot or svg `FORM`")
 	fs.Lookup("cfg").NoOptDefVal = "text"
 	a.jitPassesFlag(c, &f.passes)
@@ -63,10 +65,10 @@ func setupDisasm(a *app, c *cobra.Command) func([]string) error {
 		case "xlated":
 		case "elf":
 			f.elf = true
-		case "jit":
+		case "jit", "all":
 			return a.disasmJIT(args[0], f)
 		default:
-			return usageErr("--stage=%s: want elf, xlated or jit%s", f.stage, didYouMean(f.stage, []string{"elf", "xlated", "jit"}))
+			return usageErr("--stage=%s: want elf, xlated, jit or all%s", f.stage, didYouMean(f.stage, []string{"elf", "xlated", "jit", "all"}))
 		}
 		return a.disasm(args[0], f)
 	}
@@ -96,7 +98,8 @@ type disasmInsn struct {
 	Func   string      `json:"func,omitempty"` // set on the first slot of a function
 	Reloc  string      `json:"reloc,omitempty"`
 	Source *sourceLine `json:"source,omitempty"` // set where the line changes
-	X86    []x86Row    `json:"x86,omitempty"`    // with --stage=jit
+	X86    []x86Row    `json:"x86,omitempty"`    // with --stage=jit and all
+	Before string      `json:"before,omitempty"` // with --stage=all: what the object held
 
 	pc isa.PC
 }

@@ -24,7 +24,7 @@ func (a *app) disasmJIT(arg string, f disasmFlags) error {
 		return err
 	}
 	t := splitTarget(arg)
-	doc := disasmDoc{docHead: head("disasm"), Stage: "jit", Programs: []disasmProg{}, Refused: []refusal{}}
+	doc := disasmDoc{docHead: head("disasm"), Stage: f.stage, Programs: []disasmProg{}, Refused: []refusal{}}
 	err = a.eachObject(t.path, &doc.Refused, func(o *object) error {
 		progs, err := o.programs(t.prog)
 		if err != nil {
@@ -53,6 +53,9 @@ func (a *app) disasmJIT(arg string, f disasmFlags) error {
 				return err
 			}
 			out.Object = display(o.path)
+			if f.stage == "all" {
+				annotate(o, p, &out)
+			}
 			doc.Programs = append(doc.Programs, out)
 		}
 		return nil
@@ -68,7 +71,11 @@ func (a *app) disasmJIT(arg string, f disasmFlags) error {
 		if i > 0 {
 			fmt.Fprintln(a.out)
 		}
-		a.writeJIT(p)
+		if f.stage == "all" {
+			a.writeAll(p)
+		} else {
+			a.writeJIT(p)
+		}
 	}
 	if !isDir(t.path) {
 		a.suggest(t.path, "bpfvm disasm "+display(arg)+" -S")
