@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 
 	"bpfvm/spec"
@@ -26,6 +27,9 @@ type Env struct {
 	redirect *Redirect
 	clones   []Clone
 	assigned *Socket // by bpf_sk_assign
+	signals  []Signal
+	sockopts []SetSockopt
+	bound    netip.AddrPort
 	sk       *Socket // of the event: the packet's, or the one that the program acts on
 
 	args     int        // tracing programs: words of arguments in the context

@@ -36,6 +36,9 @@ type Result struct {
 	Redirect *Redirect // what bpf_redirect asked for, when R0 says to do it
 	Clones   []Clone   // what bpf_clone_redirect sent
 	Assigned *Socket   // what bpf_sk_assign gave the packet to
+	Signals  []Signal  // what bpf_send_signal sent
+	Sockopts []SetSockopt
+	Bound    netip.AddrPort // what bpf_bind chose; invalid when nothing
 
 	Changed []FieldChange // of a Context: the fields that the program changed
 	Output  []byte        // iterators: the text in the seq_file; flow dissectors: struct bpf_flow_keys; raw_tracepoint.w: the buffer
@@ -119,7 +122,7 @@ func (rt *Runtime) start(p *Program, in Input) (*Env, error) {
 
 // end collects the result of a run.
 func (rt *Runtime) end(e *Env, p *Program, in Input, exit vm.Exit, err error) (Result, error) {
-	res := Result{Prog: p, R0: exit.R0, Insns: exit.Insns, Trace: rt.trace.take(), Clones: e.clones, Assigned: e.assigned}
+	res := Result{Prog: p, R0: exit.R0, Insns: exit.Insns, Trace: rt.trace.take(), Clones: e.clones, Assigned: e.assigned, Signals: e.signals, Sockopts: e.sockopts, Bound: e.bound}
 	if err != nil {
 		trap, ok := errors.AsType[*vm.Trap](err)
 		if !ok {

@@ -61,6 +61,8 @@ type Runtime struct {
 	tasks   taskTable
 	heap    heap
 	socks   map[*Socket]*sockRef
+	cookies map[any]uint64
+	cookie  uint64
 	task    Task
 	objects objectTable
 	stacks  Stacks
