@@ -25,8 +25,10 @@
 //
 // # What it does to the machine
 //
-// A job loads, runs, reads back and closes. Nothing is attached, nothing is pinned
-// and no setting is changed. Where the system allows, the worker is in a network
+// A job loads, runs, reads back and closes. Nothing is pinned and no setting is
+// changed. Only [Kernel.Attach] attaches: to events that the worker then makes itself,
+// with programs that leave at once for every other thread, and never to interfaces,
+// cgroups or sockets; what is attached ends with the job, however that comes about. Where the system allows, the worker is in a network
 // namespace of its own with nothing in it but a loopback device that is down, so
 // that a packet which a program sends goes nowhere.
 //

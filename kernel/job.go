@@ -33,6 +33,8 @@ type Job struct {
 	// MaxEntries is how many elements of each map Run reads back at the end. Zero
 	// means 65536.
 	MaxEntries int
+
+	more []string // further programs to load, for Attach
 }
 
 // LogLevel says what the verifier writes (include/linux/bpf_verifier.h,
@@ -57,6 +59,9 @@ const (
 	WantXlated  Want = 1 << iota // the instructions as the verifier rewrote them, with lines
 	WantJited                    // the machine code, function by function, with lines
 	WantSymbols                  // the functions' names in /proc/kallsyms, which is slow to read
+	// WantStats has the kernel count runs and their time during Run, which makes
+	// each a little slower.
+	WantStats
 )
 
 // Verdict is what came of a load.
@@ -181,7 +186,7 @@ type Outcome struct {
 	Runs []RunResult // one for each input
 	Maps []MapDump   // in the order of the job's maps, after the last run
 	// RunCount and RunTime are the kernel's own statistics over all runs; zero unless
-	// kernel.bpf_stats_enabled is set. Misses are runs that were left out because the
+	// the job has WantStats or kernel.bpf_stats_enabled is set. Misses are runs that were left out because the
 	// program was running already.
 	RunCount, Misses uint64
 	RunTime          time.Duration

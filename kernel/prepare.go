@@ -87,6 +87,11 @@ func (p *preparer) needMaps(run bool) error {
 	if err := addProg(p.job.Program); err != nil {
 		return err
 	}
+	for _, name := range p.job.more {
+		if err := addProg(name); err != nil {
+			return err
+		}
+	}
 	for done := 0; done < len(p.pending) || len(todo) > 0; {
 		for ; done < len(p.pending); done++ {
 			for _, r := range p.job.Spec.Program(p.pending[done]).Refs {

@@ -79,6 +79,9 @@ func run(job *wireJob, inputs []Input, cpus int, step func(string, ...any)) (a a
 			s.close()
 		}
 	}()
+	if job.Want&WantStats != 0 {
+		defer closeFD(enableStats())
+	}
 	open := func() error {
 		if s != nil {
 			s.close()

@@ -26,6 +26,7 @@ type request struct {
 	Inputs []Input
 	Run    bool
 	Status bool
+	Attach *wireAttach
 	Hook   string // for the package's tests: what to do first
 }
 
@@ -39,6 +40,8 @@ type answer struct {
 	Count   runCount
 	Status  *Status
 	Failure *failure
+
+	Attached *AttachOutcome
 }
 
 // runCount is what the kernel counted.

@@ -84,6 +84,8 @@ func serve(in io.Reader, out io.Writer, cpu int) {
 		switch {
 		case r.Status:
 			a.Status = readStatus(hi.CPUs, hi.Network, step)
+		case r.Attach != nil:
+			a, err = attach(r.Load, r.Attach, &hi, step)
 		case r.Run:
 			a, err = run(r.Load, r.Inputs, hi.CPUs, step)
 		default:
@@ -155,5 +157,6 @@ func failureOf(err error) *failure {
 	if e, ok := errors.AsType[*PrivilegeError](err); ok {
 		return &failure{Missing: e.Missing, Op: e.Op, Note: e.Note}
 	}
-	return &failure{What: strings.TrimSpace(err.Error())}
+	_, unsupported := errors.AsType[*UnsupportedError](err)
+	return &failure{What: strings.TrimSpace(err.Error()), Unsupported: unsupported}
 }

@@ -21,9 +21,12 @@ func cmdKernel() *command {
 	return &command{
 		name: "kernel", args: "status|verify|run|dump [FILE[:PROG]]", short: "ask the real kernel: its verdict, result and machine code",
 		long: "Gives programs to the Linux kernel of this machine through bpf(2), from a worker process with " +
-			"a deadline, and lets go of them again. Nothing is attached or pinned.\n\n" +
+			"a deadline, and lets go of them again. Nothing is attached unless --attach is given, and nothing pinned.\n\n" +
 			"\"status\" says what is permitted here. \"verify\" prints the kernel's verdict and log (--log). " +
-			"\"run\" calls the program with BPF_PROG_TEST_RUN on packets and shows result, packet and maps. " +
+			"\"run\" calls the program with BPF_PROG_TEST_RUN on packets and shows result and packet. With --attach it attaches the programs of the object to the events " +
+			"that their sections name (kprobe, uprobe of bpfvm itself, tracepoint, raw and BTF tracepoint, perf_event, " +
+			"fentry and fexit, as far as the kernel lets them), makes such events happen on a thread of its own, which " +
+			"alone the programs see, detaches them and shows runs, output and maps. " +
 			"\"dump\" shows the instructions as the kernel rewrote them, and its machine code with --jited.",
 		examples: []example{
 			{"bpfvm kernel status", "what is permitted, and which types can be test-run"},
@@ -43,6 +46,8 @@ type kernelFlags struct {
 	pcap     string
 	repeat   int
 	jited    bool
+	attach   bool
+	allTasks bool
 	deadline time.Duration
 }
 
@@ -55,6 +60,8 @@ func setupKernel(a *app, c *cobra.Command) func([]string) error {
 	fs.StringVar(&f.pcap, "pcap", "", "run: all packets of a capture `FILE`")
 	fs.IntVar(&f.repeat, "repeat", 1, "run: `N` times on each packet; the time is the mean")
 	fs.BoolVar(&f.jited, "jited", false, "dump: the machine code")
+	fs.BoolVar(&f.attach, "attach", false, "run: attach the programs to the kernel's events instead, trigger them --repeat times, and detach them")
+	fs.BoolVar(&f.allTasks, "all-tasks", false, "run --attach: let the programs see every thread, not bpfvm's alone")
 	fs.DurationVar(&f.deadline, "deadline", time.Minute, "give up on the kernel after `TIME`")
 	return func(args []string) error {
 		word := args[0]
@@ -72,7 +79,9 @@ func setupKernel(a *app, c *cobra.Command) func([]string) error {
 			return usageErr("--repeat=%d: want at least 1", f.repeat)
 		}
 		k, err := kernel.Start(a.ctx, kernel.Options{Deadline: f.deadline})
-		if err != nil {
+		if errors.Is(err, errors.ErrUnsupported) {
+			return withCode(exitPrivilege, fmt.Errorf("kernel %s: %w", word, err))
+		} else if err != nil {
 			return kernelErr(err)
 		}
 		defer k.Close()
@@ -82,6 +91,9 @@ func setupKernel(a *app, c *cobra.Command) func([]string) error {
 		case "verify":
 			return kernelErr(a.kernelVerify(k, args[1], f))
 		case "run":
+			if f.attach {
+				return kernelErr(a.kernelAttach(k, args[1], f))
+			}
 			return kernelErr(a.kernelRun(k, args[1], f))
 		case "dump":
 			return kernelErr(a.kernelDump(k, args[1], f))
@@ -111,6 +123,12 @@ type kernelDoc struct {
 	Release  string          `json:"release"`
 	Status   *kernelStatus   `json:"status,omitempty"`
 	Programs []kernelProgram `json:"programs,omitempty"`
+
+	// Of "run --attach", whose word is "attach".
+	Attached []kernelAttached `json:"attached,omitempty"`
+	Records  []kernelRecord   `json:"records,omitempty"`
+	Trace    []string         `json:"trace,omitempty"`
+	Maps     []kernelMap      `json:"maps,omitempty"`
 }
 
 // kernelStatus is what is permitted on this machine.
