@@ -75,6 +75,10 @@ func difference(step, fast outcome) string {
 	case a != nil && (a.Kind != b.Kind || a.PC != b.PC || a.Insns != b.Insns || a.Frame != b.Frame || a.Func != b.Func ||
 		a.Addr != b.Addr || a.Size != b.Size || a.Write != b.Write || a.Error() != b.Error()):
 		return fmt.Sprintf("trap: step %+v (%v), interp %+v (%v)", a, a, b, b)
+	case a != nil:
+		if d := differentRegs(a.Regs, b.Regs); d != "" {
+			return fmt.Sprintf("%v: %s", a, d)
+		}
 	}
 	switch {
 	case step.exit != fast.exit:
@@ -85,6 +89,20 @@ func difference(step, fast outcome) string {
 		return fmt.Sprintf("budget: step %d, interp %d", step.budget, fast.budget)
 	case !bytes.Equal(step.memory, fast.memory):
 		return "memory differs"
+	}
+	return ""
+}
+
+// differentRegs compares what traps say of registers. The fast loop does not know
+// which were never written.
+func differentRegs(step, fast []vm.TrapReg) string {
+	if len(step) != len(fast) {
+		return fmt.Sprintf("registers: step %d, interp %d", len(step), len(fast))
+	}
+	for r := range step {
+		if step[r].Init && (step[r].Value != fast[r].Value || !fast[r].Init) {
+			return fmt.Sprintf("r%d: step %+v, interp %+v", r, step[r], fast[r])
+		}
 	}
 	return ""
 }

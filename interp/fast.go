@@ -190,6 +190,7 @@ func (st *fastRun) resume(slot isa.PC) {
 		// Also for callbacks that begin where records were joined.
 		st.list, st.lim = p.exactly(), math.MaxInt64
 	}
+	st.lim = min(st.lim, st.acc+vm.Slice)
 	st.pc = int(st.list.at[slot])
 }
 
@@ -209,6 +210,7 @@ func (st *fastRun) spend(slot isa.PC) {
 func (st *fastRun) trap(t *vm.Trap, slot isa.PC) *vm.Trap {
 	st.spend(slot)
 	st.placed = t.At(st.prog.Code(), slot, st.m.Depth-1, st.start-st.m.Budget)
+	t.Regs = vm.TrapRegs(st.m.Mem, [isa.NumRegisters]uint64(st.reg[:]))
 	return st.placed
 }
 
@@ -334,6 +336,7 @@ func (st *fastRun) CallFunc(m *vm.Machine, fn *vm.Func, args [5]uint64) (uint64,
 	m.Depth++
 	st.floor = m.Depth
 	st.load(p)
+	st.checkStop()
 	st.enter(isa.PC(fn.PC))
 	t := st.loop()
 	r0 := st.reg[isa.R0]
@@ -376,12 +379,22 @@ func (st *fastRun) callX(v uint64, reg uint8) *vm.Trap {
 	return st.callHelper(&helper{int32(v), h}, pos)
 }
 
-// nearEnd is where a jump or a return has left little of the budget: the next
-// instruction is chosen again, with counting.
+// nearEnd is where a jump or a return has left little of the budget or of the slice:
+// the next instruction is chosen again, with counting where little is left.
 func (st *fastRun) nearEnd() {
 	slot := st.list.from[st.pc].slot
 	st.spend(slot)
+	st.checkStop()
 	st.resume(slot)
+}
+
+// checkStop takes the rest of the budget away when the run is to be stopped: the
+// next instruction traps then.
+func (st *fastRun) checkStop() {
+	if st.m.Stopped() {
+		st.start -= st.m.Budget
+		st.m.Budget = 0
+	}
 }
 
 // leave returns from a function by another instruction than EXIT, the one before

@@ -190,9 +190,12 @@ func (s *Stepper) registers() []vm.TrapReg {
 	return regs
 }
 
+// stopEvery is how often the step loop looks whether it is to stop, in instructions.
+const stopEvery = 1 << 12
+
 // step executes one instruction and places the trap that it makes.
 func (s *Stepper) step() *vm.Trap {
-	if s.m.Budget == 0 {
+	if s.m.Budget == 0 || s.m.Budget%stopEvery == 0 && s.m.Stopped() {
 		return s.place(vm.BudgetTrap(s.m))
 	}
 	if s.opt.Before != nil {

@@ -1,8 +1,10 @@
 package runtime
 
 import (
+	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf/btf"
 
@@ -65,6 +67,7 @@ type Runtime struct {
 	cookie  uint64
 	task    Task
 	objects objectTable
+	stop    atomic.Bool // runs are to end
 	stacks  Stacks
 	sockets sockets
 	trace   traceBuf
@@ -113,7 +116,7 @@ func New(o Options) (*Runtime, error) {
 			mem.Close()
 			return nil, fmt.Errorf("runtime: cpu %d: %w", i, err)
 		}
-		m.CPU = i
+		m.CPU, m.Stop = i, &rt.stop
 		if o.Budget != 0 {
 			m.Limit = o.Budget
 		}
@@ -122,6 +125,16 @@ func New(o Options) (*Runtime, error) {
 	rt.tasks.init(rt)
 	rt.task = Task{Comm: "swapper/0"}
 	return rt, nil
+}
+
+// StopWith makes runs end, with a trap of kind vm.TrapStopped, when ctx does, also
+// those that are under way. Release ends that; runs can start again then.
+func (rt *Runtime) StopWith(ctx context.Context) (release func()) {
+	undo := context.AfterFunc(ctx, func() { rt.stop.Store(true) })
+	return func() {
+		undo()
+		rt.stop.Store(false)
+	}
 }
 
 // Close gives the memory back. Nothing of the runtime may be used afterwards.

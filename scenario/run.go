@@ -132,6 +132,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer r.restore()
+	defer o.Runtime.StopWith(ctx)()
 	return r.run(ctx)
 }
 
@@ -373,6 +374,9 @@ func (r *runner) round(ctx context.Context, last bool) error {
 			return fmt.Errorf("stopped after %d events: %w", r.res.Events, err)
 		}
 		runs, err := r.fire(&f)
+		if err == nil && ctx.Err() != nil {
+			return fmt.Errorf("stopped after %d events: %w", r.res.Events, ctx.Err())
+		}
 		if err != nil {
 			return &Error{File: r.fileName(), Pos: f.ev.Pos, Msg: err.Error(), Err: err}
 		}

@@ -78,7 +78,7 @@ func (t *Trace) Play(ctx context.Context, p Player) error {
 	}
 	var res *scenario.Result
 	if t.script == nil && len(t.in.Frames) == 0 {
-		res, err = t.playContext(w, opts.OnRun)
+		res, err = t.playContext(ctx, w, opts.OnRun)
 	} else {
 		res, err = scenario.Run(ctx, opts)
 	}
@@ -129,7 +129,7 @@ func (t *Trace) load(rt *runtime.Runtime) (*World, error) {
 }
 
 // playContext runs the one program on Inputs.Ctx.
-func (t *Trace) playContext(w *World, onRun func(*scenario.ProgRun) error) (*scenario.Result, error) {
+func (t *Trace) playContext(ctx context.Context, w *World, onRun func(*scenario.ProgRun) error) (*scenario.Result, error) {
 	progs := w.Collection.Programs()
 	if t.only() == nil || len(progs) == 0 {
 		return nil, fmt.Errorf("%s: nothing happens: a script, packets, or a context for one program are needed", t.in.Name)
@@ -145,6 +145,7 @@ func (t *Trace) playContext(w *World, onRun func(*scenario.ProgRun) error) (*sce
 	if err != nil {
 		return nil, err
 	}
+	defer w.Runtime.StopWith(ctx)()
 	w.Runtime.Clock.Now = uint64(time.Second)
 	res := &scenario.Result{Before: w.Maps.Snap()}
 	for i := range max(t.in.Repeat, 1) {

@@ -1,6 +1,9 @@
 package vm
 
-import "fmt"
+import (
+	"fmt"
+	"sync/atomic"
+)
 
 // Sizes of a run's stack.
 const (
@@ -55,6 +58,11 @@ type Machine struct {
 	// Env is the environment that helpers act on; it belongs to the runtime.
 	Env any
 
+	// Stop, when it is set and true, ends the run with a trap of kind [TrapStopped].
+	// Engines look at it at least once in [Slice] instructions. Nil: nobody stops
+	// the machine from outside.
+	Stop *atomic.Bool
+
 	// Caller is set by the running engine; helpers reach it by [Machine.Call].
 	Caller Caller
 
@@ -88,6 +96,13 @@ func NewMachine(mem *Memory) (*Machine, error) {
 	m.Reset()
 	return m, nil
 }
+
+// Slice is the number of instructions that an engine may execute without looking
+// whether the run is to be stopped: a few milliseconds at most.
+const Slice = 1 << 19
+
+// Stopped reports whether somebody wants the run to end.
+func (m *Machine) Stopped() bool { return m.Stop != nil && m.Stop.Load() }
 
 // Reset prepares the machine for a new run: full budget, no tail calls.
 func (m *Machine) Reset() {

@@ -118,10 +118,17 @@ func (t *Trap) At(code *Code, pc isa.PC, frame int, insns uint64) *Trap {
 	return t
 }
 
-// BudgetTrap says that nothing is left to spend.
+// BudgetTrap says that nothing is left to spend, or that the run was stopped: an
+// engine that sees the flag takes the rest of the budget away.
 func BudgetTrap(m *Machine) *Trap {
+	if m.Stopped() {
+		return StopTrap()
+	}
 	return &Trap{Kind: TrapBudget, Msg: fmt.Sprintf("the run's budget of %d instructions is used up", m.Limit)}
 }
+
+// StopTrap says that the run was stopped from outside.
+func StopTrap() *Trap { return &Trap{Kind: TrapStopped, Msg: "stopped from outside"} }
 
 // DepthTrap says that a call would need one frame too many (verifier.c:
 // check_max_stack_depth_subprog).

@@ -247,7 +247,7 @@ func (r *run) serve() *vm.Trap {
 		case exitDepth:
 			t = r.trap(vm.DepthTrap(), l, slot)
 		default: // exitSlice
-			if r.m.Budget == 0 {
+			if r.m.Budget == 0 || r.m.Stopped() {
 				t = r.trap(vm.BudgetTrap(r.m), l, slot)
 			} else {
 				t = r.goOn(l.prog, slot)

@@ -154,6 +154,9 @@ func (r *run) CallFunc(m *vm.Machine, fn *vm.Func, args [5]uint64) (uint64, erro
 	if t := p.src.CheckCallback(m, fn); t != nil {
 		return 0, t
 	}
+	if m.Stopped() {
+		return 0, vm.StopTrap()
+	}
 	if p.src.Subprogs[p.src.SubprogAt(isa.PC(fn.PC))].Start != isa.PC(fn.PC) {
 		var err error
 		if p, err = p.plainly(); err != nil {

@@ -224,6 +224,7 @@ func (r *running) runContext(in *runInputs) error {
 	if err != nil {
 		return err
 	}
+	defer r.rt.StopWith(r.a.ctx)()
 	r.start = time.Duration(r.rt.Clock.Now)
 	res := &scenario.Result{Before: r.maps.Snap()}
 	for i := range r.f.repeat {
