@@ -62,7 +62,7 @@ func (env *env) adjustPointer(ins isa.Instruction, d, ptr, off *RegState, dstIsP
 	if !dstIsPtr {
 		d.Type, d.ID = ptr.Type, ptr.ID
 		d.RefObjID, d.Frame, d.Range = 0, 0, 0
-		d.MemSize, d.Subprog, d.Map, d.MapUID = 0, 0, nil, 0
+		d.MemSize, d.Subprog, d.Map, d.MapUID, d.BTF, d.Local = 0, 0, nil, 0, nil, false
 		d.Precise = false
 		raw(d, ptr)
 		d.RefObjID = ptr.RefObjID
@@ -148,4 +148,5 @@ func set64(d *RegState, b *Bounds) {
 // bpf_reg_state).
 func raw(d, ptr *RegState) {
 	d.Range, d.MemSize, d.Subprog, d.Map, d.MapUID, d.Frame = ptr.Range, ptr.MemSize, ptr.Subprog, ptr.Map, ptr.MapUID, ptr.Frame
+	d.BTF, d.Local, d.First, d.Dynptr, d.DynptrID = ptr.BTF, ptr.Local, ptr.First, ptr.Dynptr, ptr.DynptrID
 }

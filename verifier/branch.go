@@ -208,10 +208,10 @@ func (env *env) checkBranch(ins isa.Instruction) error {
 		}
 		if code == isa.CodeJeq || code == isa.CodeJne {
 			if d.notNull() && s.Type.maybeNull() {
-				es.markNotNull()
+				env.markNotNull(es)
 			}
 			if s.notNull() && d.Type.maybeNull() {
-				ed.markNotNull()
+				env.markNotNull(ed)
 			}
 		}
 	}
@@ -247,13 +247,15 @@ func (env *env) markOrNull(s *State, regno isa.Register, null bool) {
 			// The pointer was zero with offset zero, so the number is too.
 			r.Type = Scalar
 			r.ID, r.RefObjID, r.Off = 0, 0, 0
-			r.Map, r.MemSize, r.Range, r.MapUID = nil, 0, 0, 0
+			r.Map, r.MemSize, r.Range, r.MapUID, r.BTF, r.Local = nil, 0, 0, 0, nil, false
 			return
 		}
-		r.markNotNull()
-		// Only of values with a spin lock must elements be told apart
-		// (reg_may_point_to_spin_lock), and these are not modelled.
-		r.ID = 0
+		env.markNotNull(r)
+		// Of objects with a spin lock each one must be told apart
+		// (reg_may_point_to_spin_lock).
+		if !env.mayHoldLock(r) {
+			r.ID = 0
+		}
 	})
 }
 

@@ -1,8 +1,12 @@
 package verifier
 
 import (
+	"strconv"
+
 	"bpfvm/isa"
 	"bpfvm/spec"
+
+	"github.com/cilium/ebpf/btf"
 )
 
 // checkFuncCall enters a function of the program (check_func_call): the walk
@@ -108,12 +112,21 @@ func (env *env) sayInvalidScalar(r *RegState, lo, hi int64, when, reg string) {
 
 // checkReturn checks the program's result (check_return_code).
 func (env *env) checkReturn(regno isa.Register) error {
+	name := "R" + strconv.Itoa(int(regno))
+	if env.prog.Type == spec.ProgLSM && env.prog.Attach != spec.AttachLSMCgroup && env.cur.Frames[0].Subprog == 0 && env.attach.proto != nil {
+		if _, void := env.attach.proto.Return.(*btf.Void); void {
+			return nil
+		}
+	}
 	if err := env.readReg(regno); err != nil {
 		return err
 	}
 	r := env.reg(regno)
 	f := env.cur.Frames[0]
-	if f.Subprog > 0 {
+	if f.inAsync {
+		return env.checkRange(r, regno, int64(f.retMin), int64(f.retMax), "At async callback return", name)
+	}
+	if f.Subprog > 0 && !f.inException {
 		if r.Type != Scalar {
 			return env.reject(CodeReturnValue, "At subprogram exit the register R%d is not a scalar value (%s)\n", regno, r.Type)
 		}
@@ -123,14 +136,19 @@ func (env *env) checkReturn(regno isa.Register) error {
 	if !limited {
 		return nil
 	}
+	return env.checkRange(r, regno, lo, hi, "At program exit", name)
+}
+
+// checkRange demands a number between two others.
+func (env *env) checkRange(r *RegState, regno isa.Register, lo, hi int64, when, name string) error {
 	if r.Type != Scalar {
-		return env.reject(CodeReturnValue, "At program exit the register R%d is not a known value (%s)\n", regno, r.Type)
+		return env.reject(CodeReturnValue, "%s the register R%d is not a known value (%s)\n", when, regno, r.Type)
 	}
 	if err := env.markPrecise(int(regno)); err != nil {
 		return err
 	}
 	if r.SMin < lo || r.SMax > hi {
-		env.sayInvalidScalar(r, lo, hi, "At program exit", "R0")
+		env.sayInvalidScalar(r, lo, hi, when, name)
 		return &rejection{code: CodeReturnValue}
 	}
 	return nil
@@ -157,84 +175,21 @@ func (env *env) returnRange() (lo, hi int64, limited bool) {
 	case spec.ProgCgroupSock, spec.ProgSockOps, spec.ProgCgroupDevice, spec.ProgCgroupSysctl,
 		spec.ProgCgroupSockopt, spec.ProgSKLookup, spec.ProgNetfilter:
 		return 0, 1, true
+	case spec.ProgTracing:
+		switch env.prog.Attach {
+		case spec.AttachTraceFentry, spec.AttachTraceFexit:
+			return 0, 0, true
+		case spec.AttachTraceIter:
+			return 0, 1, true
+		}
+	case spec.ProgLSM:
+		return env.lsmRange()
 	case spec.ProgKprobe:
 		if env.prog.Attach == spec.AttachTraceKprobeSession || env.prog.Attach == spec.AttachTraceUprobeSession {
 			return 0, 1, true
 		}
 	}
 	return 0, 0, false
-}
-
-// callbackArgs sets up the arguments of a callback from its caller's registers.
-type callbackArgs func(caller, callee *FuncState) error
-
-// pushCallback puts a path aside that runs the callback once, and goes on with
-// the path on which it is not called (again) (push_callback_call).
-func (env *env) pushCallback(sub int, args callbackArgs) error {
-	env.subprogs[sub].isCallback = true
-	if env.subprogs[sub].global {
-		return notModelled("a global function as callback")
-	}
-	s, err := env.push(env.subprogs[sub].start, env.insnIdx)
-	if err != nil {
-		return err
-	}
-	caller := s.cur()
-	callee, err := env.enterFunc(s, sub, env.insnIdx)
-	if err != nil {
-		return err
-	}
-	if err := args(caller, callee); err != nil {
-		return err
-	}
-	callee.inCallback = true
-	callee.retMin, callee.retMax = 0, 1
-	s.callbackUnroll++
-	caller.callbackDepth++
-	env.cur.cur().callbackDepth = 0
-	if len(s.refs) > 0 {
-		return notModelled("references that are held across a callback")
-	}
-	return nil
-}
-
-// loopArgs: the round's number and the context of bpf_loop
-// (set_loop_callback_state).
-func loopArgs(caller, callee *FuncState) error {
-	callee.Regs[isa.R1].setUnknown()
-	callee.Regs[isa.R2] = caller.Regs[isa.R3]
-	return nil
-}
-
-// forEachArgs: map, key, value and context of bpf_for_each_map_elem
-// (map_set_for_each_callback_args).
-func (env *env) forEachArgs(meta *callMeta) callbackArgs {
-	return func(caller, callee *FuncState) error {
-		m := meta.m
-		switch m.Type {
-		case spec.MapHash, spec.MapArray, spec.MapPerCPUHash, spec.MapPerCPUArray, spec.MapLRUHash, spec.MapLRUPerCPUHash:
-		default:
-			return env.reject(CodeMapHelper, "callback function not allowed for map\n")
-		}
-		callee.Regs[isa.R1] = caller.Regs[isa.R1]
-		set := func(r isa.Register, t RegType) {
-			callee.Regs[r].setPointer(t)
-			callee.Regs[r].Map = m
-			callee.Regs[r].MapUID = meta.mapUID
-		}
-		set(isa.R2, PtrToMapKey)
-		set(isa.R3, PtrToMapValue)
-		callee.Regs[isa.R4] = caller.Regs[isa.R3]
-		return nil
-	}
-}
-
-// checkKfuncCall: calls of kernel functions by BTF.
-func (env *env) checkKfuncCall(ins isa.Instruction) error {
-	if ref := env.aux[env.insnIdx].ref; ref != nil {
-		return notModelled("kernel function %s", ref.Name)
-	}
-	return notModelled("kernel function #%d", ins.Imm)
 }
 
 // checkLdAbs checks the old packet loads, which end the program when the packet
@@ -251,7 +206,7 @@ func (env *env) checkLdAbs(ins isa.Instruction) error {
 	if err := env.readReg(isa.R6); err != nil {
 		return err
 	}
-	if err := env.checkLeaks(true, "BPF_LD_[ABS|IND]"); err != nil {
+	if err := env.checkLeaks(true, true, "BPF_LD_[ABS|IND]"); err != nil {
 		return err
 	}
 	if env.reg(isa.R6).Type != PtrToCtx {

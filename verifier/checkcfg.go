@@ -112,6 +112,7 @@ func (env *env) visit(t int, edge func(from, to int, e uint8) (bool, error)) (bo
 			id := spec.HelperID(ins.Imm)
 			switch {
 			case asyncCallback(id):
+				env.aux[t].async = true
 				env.markPrune(t)
 			case syncCallback(id):
 				env.aux[t].callsBack, env.aux[t].checkpoint = true, true
@@ -120,6 +121,9 @@ func (env *env) visit(t int, edge func(from, to int, e uint8) (bool, error)) (bo
 			if h := spec.HelperByID(id); h != nil && h.ChangesPacket {
 				env.subprogs[env.subprogAt(t)].changesPacket = true
 			}
+		}
+		if ins.IsKfuncCall() {
+			env.visitKfunc(t)
 		}
 		return call(ins.IsPseudoCall())
 	case isa.CodeJa:

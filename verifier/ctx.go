@@ -12,7 +12,7 @@ const perfMaxTrace = 8192
 
 // checkCtx checks an access to the program's context and returns what a load
 // gives (check_ctx_access and the program types' is_valid_access).
-func (env *env) checkCtx(off, size int, t spec.Access, sx bool) (RegState, error) {
+func (env *env) checkCtx(regno isa.Register, off, size int, t spec.Access, sx bool) (RegState, error) {
 	bad := func() (RegState, error) {
 		return RegState{}, env.reject(CodeCtxAccess, "invalid bpf_context access off=%d size=%d\n", off, size)
 	}
@@ -28,6 +28,15 @@ func (env *env) checkCtx(off, size int, t spec.Access, sx bool) (RegState, error
 			return bad()
 		}
 		return scalar, nil
+	case spec.ProgTracing, spec.ProgLSM, spec.ProgNetfilter, spec.ProgRawTracepointWritable:
+		r, ok, err := env.checkTypedCtx(off, size, t)
+		if err != nil || !ok {
+			if err == nil {
+				return bad()
+			}
+			return r, err
+		}
+		return r, nil
 	case spec.ProgSyscall:
 		if off >= 1<<16-1 || off%size != 0 {
 			return bad()
@@ -153,4 +162,54 @@ func (env *env) checkSock(regno isa.Register, off, size int) error {
 		return env.reject(CodeCtxAccess, "R%d invalid %s access off=%d size=%d\n", regno, r.Type, off, size)
 	}
 	return nil
+}
+
+// checkTypedCtx checks a load from a context that is a list of arguments, or
+// pointers to structures of the kernel; ok is false if it is not allowed
+// (tracing_prog_is_valid_access, nf_is_valid_access, raw_tp_prog_is_valid_access).
+func (env *env) checkTypedCtx(off, size int, t spec.Access) (r RegState, ok bool, err error) {
+	if env.prog.Type == spec.ProgNetfilter {
+		if t == spec.Write || size != 8 {
+			return r, false, nil
+		}
+		name := ""
+		switch off { // struct bpf_nf_ctx, include/linux/netfilter_bpf.h: state, skb
+		case 0:
+			name = "nf_hook_state"
+		case 8:
+			name = "sk_buff"
+		default:
+			return r, false, nil
+		}
+		s := env.kernelStruct(name)
+		if s == nil {
+			return r, false, notModelled("struct %s, which is not in the kernel's BTF", name)
+		}
+		r.setBTF(PtrToBTFID|Trusted, s, false)
+		return r, true, nil
+	}
+	if off >= 8*spec.MaxRawTPArgs || t == spec.Write || off%size != 0 {
+		return r, false, nil
+	}
+	switch env.prog.Type {
+	case spec.ProgRawTracepointWritable:
+		if off == 0 {
+			r.setPointer(PtrToTPBuffer)
+			return r, size == 8, nil
+		}
+		return unknownScalar(), true, nil
+	}
+	r, ok = env.checkArgCtx(off, size)
+	return r, ok, nil
+}
+
+// ctxRewritten reports whether the kernel rewrites accesses to the context; where
+// it does not, helpers may take it for memory (bpf_verifier_ops.convert_ctx_access).
+func (env *env) ctxRewritten() bool {
+	switch env.prog.Type {
+	case spec.ProgSyscall, spec.ProgTracing, spec.ProgKprobe, spec.ProgTracepoint, spec.ProgRawTracepoint,
+		spec.ProgRawTracepointWritable, spec.ProgLSM, spec.ProgNetfilter, spec.ProgStructOps, spec.ProgCgroupDevice:
+		return false
+	}
+	return true
 }

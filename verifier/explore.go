@@ -261,7 +261,7 @@ func (env *env) stepJump(ins isa.Instruction, class isa.Class) (done bool, err e
 
 // checkExit ends a function: the program, or a call into its caller.
 func (env *env) checkExit() (done bool, err error) {
-	if err := env.checkLeaks(false, "BPF_EXIT instruction in main prog"); err != nil {
+	if err := env.checkLeaks(false, env.cur.curFrame() == 0, "BPF_EXIT instruction in main prog"); err != nil {
 		return false, err
 	}
 	if env.cur.curFrame() > 0 {

@@ -168,7 +168,7 @@ func (env *env) releaseArg(meta *callMeta, id spec.HelperID) error {
 func (env *env) helperEffects(meta *callMeta, ins isa.Instruction, id spec.HelperID) error {
 	switch id {
 	case helperTailCall:
-		if err := env.checkLeaks(true, "tail_call"); err != nil {
+		if err := env.checkLeaks(true, true, "tail_call"); err != nil {
 			return err
 		}
 		// A constant index is a fact that the code is made for.

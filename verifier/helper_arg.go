@@ -166,7 +166,7 @@ func (env *env) checkArgUse(meta *callMeta, i int, kind spec.ArgKind, regno isa.
 	switch kind {
 	case spec.ArgConstMapPtr:
 		meta.m, meta.mapUID = r.Map, r.MapUID
-		return env.plainMap(r.Map)
+		return nil
 	case spec.ArgMapKey:
 		if err := needMap("key"); err != nil {
 			return err
@@ -293,7 +293,7 @@ func (env *env) checkHelperMem(regno isa.Register, size int64, t spec.Access, ze
 		if err := env.checkMapFlags(r, int(r.Off), n, t); err != nil {
 			return err
 		}
-		return env.checkMapValue(regno, int(r.Off), n, zeroOK)
+		return env.checkMapValue(regno, int(r.Off), n, zeroOK, true)
 	case base == PtrToMem:
 		if r.Type&RdOnly != 0 && t == spec.Write {
 			return env.reject(CodeReadOnly, "R%d cannot write into %s\n", regno, r.Type)
@@ -301,10 +301,21 @@ func (env *env) checkHelperMem(regno isa.Register, size int64, t spec.Access, ze
 		return env.checkRegion(regno, int(r.Off), n, int64(r.MemSize), zeroOK)
 	case base == PtrToStack:
 		return env.checkStackRange(regno, int64(r.Off), size, zeroOK, t == spec.Write, raw)
-	case base == PtrToBuf, base == PtrToBTFID:
-		return notModelled("%v as memory for a helper", r.Type)
-	case base == PtrToCtx && env.prog.Type == spec.ProgSyscall:
-		return notModelled("the context as memory for a helper")
+	case base == PtrToBuf:
+		if r.Type&RdOnly != 0 && t == spec.Write {
+			return env.reject(CodeReadOnly, "R%d cannot write into %s\n", regno, r.Type)
+		}
+		return env.checkBuffer(regno, int(r.Off), n)
+	case base == PtrToBTFID:
+		return env.checkBTFAccess(regno, int(r.Off), n, spec.Read, -1)
+	case base == PtrToCtx && !env.ctxRewritten():
+		if n == 0 {
+			if zeroOK {
+				return nil
+			}
+			return &rejection{code: CodeZeroSize}
+		}
+		return env.access(regno, n-1, 1, t, -1, false, false)
 	}
 	if zeroOK && size == 0 && r.isNull() {
 		return nil
@@ -322,7 +333,7 @@ func (env *env) checkConstStr(regno isa.Register, r *RegState) error {
 	case !r.VarOff.IsConst():
 		return env.reject(CodeArgType, "R%d is not a constant address'\n", regno)
 	}
-	if err := env.checkMapValue(regno, int(r.Off), int(r.Map.ValueSize)-int(r.Off), false); err != nil {
+	if err := env.checkMapValue(regno, int(r.Off), int(r.Map.ValueSize)-int(r.Off), false, true); err != nil {
 		return err
 	}
 	at := int(r.Off) + int(int64(r.VarOff.Value))

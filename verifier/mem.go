@@ -24,7 +24,7 @@ func (env *env) checkLoad(ins isa.Instruction) error {
 	if d := env.reg(ins.Dst()); d.Type == Scalar && !d.consistent() {
 		d.Bounds = unboundedBounds()
 	}
-	return env.samePointer(t)
+	return env.samePointer(t, true)
 }
 
 // checkStore checks *(size *)(dst + off) = src (check_store_reg).
@@ -39,7 +39,7 @@ func (env *env) checkStore(ins isa.Instruction) error {
 	if err := env.access(ins.Dst(), int(ins.Off), ins.Op.Size().Bytes(), spec.Write, int(ins.Src()), false, false); err != nil {
 		return err
 	}
-	return env.samePointer(t)
+	return env.samePointer(t, false)
 }
 
 func (env *env) checkStoreImm(ins isa.Instruction) error {
@@ -50,25 +50,39 @@ func (env *env) checkStoreImm(ins isa.Instruction) error {
 	if err := env.access(ins.Dst(), int(ins.Off), ins.Op.Size().Bytes(), spec.Write, -1, false, false); err != nil {
 		return err
 	}
-	return env.samePointer(t)
+	return env.samePointer(t, false)
 }
 
 // rewritten reports whether the kernel rewrites accesses through the pointer,
 // so that the instruction cannot serve another kind (reg_type_mismatch_ok).
 func rewritten(t RegType) bool {
 	switch t.base() {
-	case PtrToCtx, PtrToSocket, PtrToSockCommon, PtrToTCPSock, PtrToXDPSock, PtrToBTFID:
+	case PtrToCtx, PtrToSocket, PtrToSockCommon, PtrToTCPSock, PtrToXDPSock, PtrToBTFID, PtrToArena:
 		return true
+	case PtrToMem:
+		return t&(RdOnly|Untrusted) == RdOnly|Untrusted
 	}
 	return false
 }
 
+// probed reports whether loads through the pointer may be made safe against faults.
+func probed(t RegType) bool {
+	return t.base() == PtrToBTFID || t.base() == PtrToMem && t&(RdOnly|Untrusted) == RdOnly|Untrusted
+}
+
 // samePointer refuses an instruction that goes through different kinds of
 // pointers on different paths (save_aux_ptr_type).
-func (env *env) samePointer(t RegType) error {
+// Loads may have pointers of more and of less trust: then all count as untrusted.
+func (env *env) samePointer(t RegType, load bool) error {
 	aux := &env.aux[env.insnIdx]
 	if aux.ptrType == NotInit {
 		aux.ptrType = t
+	} else if old := aux.ptrType; t != old && load && probed(t) && probed(old) {
+		aux.ptrType = PtrToBTFID
+		if t.base() == PtrToMem || old.base() == PtrToMem {
+			aux.ptrType = PtrToMem
+		}
+		aux.ptrType |= (t | old) & (Untrusted | RdOnly)
 	} else if t != aux.ptrType && (rewritten(t) || rewritten(aux.ptrType)) {
 		return env.reject(CodeMixedPointers, "same insn cannot be used with different pointers\n")
 	}
@@ -143,8 +157,14 @@ func (env *env) access(regno isa.Register, off, size int, t spec.Access, value i
 		if err := env.checkMapFlags(r, off, size, t); err != nil {
 			return err
 		}
-		if err := env.checkMapValue(regno, off, size, false); err != nil {
+		if err := env.checkMapValue(regno, off, size, false, false); err != nil {
 			return err
+		}
+		if f := env.kptrAt(r, off); f != nil {
+			if err := env.accessKptr(f, value); err != nil {
+				return err
+			}
+			break
 		}
 		if load {
 			// Values that can never change are known now.
@@ -161,21 +181,23 @@ func (env *env) access(regno isa.Register, off, size int, t spec.Access, value i
 		if t == spec.Write && r.Type&RdOnly != 0 {
 			return env.reject(CodeReadOnly, "R%d cannot write into %s\n", regno, r.Type)
 		}
-		if err := env.checkRegion(regno, off, size, int64(r.MemSize), false); err != nil {
-			return err
+		if r.Type&(RdOnly|Untrusted) != RdOnly|Untrusted { // else a fault reads as zero
+			if err := env.checkRegion(regno, off, size, int64(r.MemSize), false); err != nil {
+				return err
+			}
 		}
 		unknown()
 	case r.Type == PtrToCtx:
 		if err := env.checkFixedOffset(r, regno, env.prog.Type == spec.ProgSyscall); err != nil {
 			return err
 		}
-		reg, err := env.checkCtx(off, size, t, sx)
+		reg, err := env.checkCtx(regno, off, size, t, sx)
 		if err != nil {
 			env.printLine(env.insnIdx, "; ")
 			return err
 		}
 		if load {
-			if reg.Type.maybeNull() {
+			if reg.Type.maybeNull() && reg.ID == 0 {
 				reg.ID = env.newID()
 			}
 			*env.reg(isa.Register(value)) = reg
@@ -218,17 +240,28 @@ func (env *env) access(regno isa.Register, off, size int, t spec.Access, value i
 		}
 		unknown()
 	case r.Type == PtrToTPBuffer:
-		if off < 0 {
-			return env.reject(CodeMemBounds, "R%d invalid tracepoint buffer access: off=%d, size=%d\n", regno, off, size)
-		}
-		if !r.VarOff.IsConst() || r.VarOff.Value != 0 {
-			return env.reject(CodeMemBounds, "R%d invalid variable buffer offset: off=%d, var_off=%s\n", regno, off, r.VarOff)
+		if err := env.checkBuffer(regno, off, size); err != nil {
+			return err
 		}
 		unknown()
 	case base == PtrToBTFID && !r.Type.maybeNull():
-		return notModelled("access through a typed kernel pointer")
+		if err := env.checkBTFAccess(regno, off, size, t, value); err != nil {
+			return err
+		}
 	case r.Type == ConstPtrToMap:
-		return notModelled("access to the fields of a map object")
+		if err := env.checkMapFields(regno, off, size, t, value); err != nil {
+			return err
+		}
+	case base == PtrToBuf && !r.Type.maybeNull():
+		if r.Type&RdOnly != 0 && t == spec.Write {
+			return env.reject(CodeReadOnly, "R%d cannot write into %s\n", regno, r.Type)
+		}
+		if err := env.checkBuffer(regno, off, size); err != nil {
+			return err
+		}
+		unknown()
+	case r.Type == PtrToArena:
+		unknown()
 	default:
 		return env.reject(codeOfPointer(r.Type), "R%d invalid mem access '%s'\n", regno, r.Type)
 	}
@@ -297,12 +330,56 @@ func (env *env) checkRegion(regno isa.Register, off, size int, mem int64, zeroOK
 	return nil
 }
 
-func (env *env) checkMapValue(regno isa.Register, off, size int, zeroOK bool) error {
-	m := env.reg(regno).Map
-	if err := env.checkRegion(regno, off, size, int64(m.ValueSize), zeroOK); err != nil {
+// checkBuffer checks an access to a buffer of which only the kernel knows the size,
+// and compares it when the program is attached (__check_buffer_access).
+func (env *env) checkBuffer(regno isa.Register, off, size int) error {
+	r := env.reg(regno)
+	what := "rdwr"
+	if r.Type == PtrToTPBuffer {
+		what = "tracepoint"
+	} else if r.Type&RdOnly != 0 {
+		what = "rdonly"
+	}
+	if off < 0 {
+		return env.reject(CodeMemBounds, "R%d invalid %s buffer access: off=%d, size=%d\n", regno, what, off, size)
+	}
+	if !r.VarOff.IsConst() || r.VarOff.Value != 0 {
+		return env.reject(CodeMemBounds, "R%d invalid variable buffer offset: off=%d, var_off=%s\n", regno, off, r.VarOff)
+	}
+	return nil
+}
+
+// checkMapValue checks an access to a map's value, by an instruction or by a
+// helper: within its size, and not to what belongs to the kernel
+// (check_map_access).
+func (env *env) checkMapValue(regno isa.Register, off, size int, zeroOK, helper bool) error {
+	r := env.reg(regno)
+	if err := env.checkRegion(regno, off, size, int64(r.Map.ValueSize), zeroOK); err != nil {
 		return err
 	}
-	return env.plainMap(m)
+	rec := env.mapRecord(r.Map)
+	if rec == nil {
+		return nil
+	}
+	for i := range rec.fields {
+		f := &rec.fields[i]
+		if r.SMin+int64(off) >= int64(f.off+f.size) || uint64(f.off) >= r.UMax+uint64(int64(off+size)) {
+			continue
+		}
+		switch at := int64(off) + int64(r.VarOff.Value); {
+		case !f.kind.isKptr():
+			return env.reject(CodeSpecialField, "%s cannot be accessed directly by load/store\n", f.kind)
+		case helper:
+			return env.reject(CodeKptr, "%s cannot be accessed indirectly by helper\n", f.kind.pointerName())
+		case !r.VarOff.IsConst():
+			return env.reject(CodeKptr, "%s access cannot have variable offset\n", f.kind.pointerName())
+		case at != int64(f.off):
+			return env.reject(CodeKptr, "%s access misaligned expected=%d off=%d\n", f.kind.pointerName(), f.off, uint64(at))
+		case size != regSize:
+			return env.reject(CodeKptr, "%s access size must be BPF_DW\n", f.kind.pointerName())
+		}
+	}
+	return nil
 }
 
 // checkMapFlags refuses what the map's flags forbid (check_map_access_type).
@@ -422,7 +499,7 @@ func (env *env) checkAtomic(ins isa.Instruction) error {
 			return err
 		}
 	}
-	if err := env.samePointer(t); err != nil {
+	if err := env.samePointer(t, false); err != nil {
 		return err
 	}
 	return env.access(ins.Dst(), int(ins.Off), size, spec.Write, -1, true, false)
@@ -452,7 +529,7 @@ func (env *env) checkLoadAcquire(ins isa.Instruction) error {
 	if err := env.access(ins.Src(), int(ins.Off), ins.Op.Size().Bytes(), spec.Read, int(ins.Dst()), true, false); err != nil {
 		return err
 	}
-	return env.samePointer(t)
+	return env.samePointer(t, false)
 }
 
 func (env *env) checkStoreRelease(ins isa.Instruction) error {
@@ -469,5 +546,5 @@ func (env *env) checkStoreRelease(ins isa.Instruction) error {
 	if err := env.access(ins.Dst(), int(ins.Off), ins.Op.Size().Bytes(), spec.Write, int(ins.Src()), true, false); err != nil {
 		return err
 	}
-	return env.samePointer(t)
+	return env.samePointer(t, false)
 }

@@ -111,7 +111,13 @@ func (env *env) visited(pc int) (bool, error) {
 		hit, loop, infinite := false, false, false
 		if old.branches > 0 {
 			skip := false
+			f := old.cur()
 			switch {
+			case f.inAsync && f.asyncEntry != cur.cur().asyncEntry:
+				skip = true // another call of the same callback is no loop
+			case aux.iterNext:
+				hit = env.statesEqual(old, cur, rangeWithin) && env.iterActive(cur)
+				loop, skip = hit, true
 			case aux.callsBack:
 				hit = env.statesEqual(old, cur, rangeWithin)
 				loop, skip = hit, true
@@ -120,7 +126,7 @@ func (env *env) visited(pc int) (bool, error) {
 				loop = hit
 			}
 			if !hit && !skip {
-				infinite = maybeLooping(old, cur) && old.mayGotoDepth == cur.mayGotoDepth &&
+				infinite = maybeLooping(old, cur) && !iterDepthsDiffer(old, cur) && old.mayGotoDepth == cur.mayGotoDepth &&
 					old.callbackUnroll == cur.callbackUnroll && env.statesEqual(old, cur, exact)
 			}
 			if infinite {
@@ -231,6 +237,26 @@ func (env *env) statesEqual(old, cur *State, level exactness) bool {
 	return env.differ(old, cur, level) == ""
 }
 
+// refsDiffer compares what is held and the sections that the states are in
+// (refsafe).
+func (env *env) refsDiffer(old, cur *State) string {
+	m := &env.idmap
+	if len(old.refs) != len(cur.refs) {
+		return "other references are held"
+	}
+	if old.activeLocks != cur.activeLocks || old.preemptLocks != cur.preemptLocks || old.rcuLocks != cur.rcuLocks ||
+		!m.match(old.irqID, cur.irqID) || !m.match(old.lockID, cur.lockID) || old.lockOf != cur.lockOf {
+		return "another section"
+	}
+	for i := range old.refs {
+		a, b := &old.refs[i], &cur.refs[i]
+		if a.kind != b.kind || !m.match(a.id, b.id) || a.lock != b.lock {
+			return "other references are held"
+		}
+	}
+	return ""
+}
+
 // whyNot tells why old does not cover cur.
 func (env *env) whyNot(old, cur *State) string {
 	if old.branches > 0 {
@@ -247,13 +273,11 @@ func (env *env) differ(old, cur *State, level exactness) string {
 	m := &env.idmap
 	m.pairs = m.pairs[:0]
 	m.gen = env.idGen
-	if len(old.refs) != len(cur.refs) {
-		return "other references are held"
+	if old.inSleepable != cur.inSleepable {
+		return "one may sleep, the other may not"
 	}
-	for i := range old.refs {
-		if !m.match(old.refs[i].id, cur.refs[i].id) {
-			return "other references are held"
-		}
+	if why := env.refsDiffer(old, cur); why != "" {
+		return why
 	}
 	for i, f := range old.Frames {
 		g := cur.Frames[i]
@@ -283,7 +307,8 @@ func diffText(name string, old, cur *RegState) string {
 // sameReg compares all that a register is but its ids and precision.
 func sameReg(a, b *RegState) bool {
 	return a.Type == b.Type && a.Off == b.Off && a.Bounds == b.Bounds && a.Range == b.Range &&
-		a.MemSize == b.MemSize && a.Subprog == b.Subprog && a.Map == b.Map && a.MapUID == b.MapUID
+		a.MemSize == b.MemSize && a.Subprog == b.Subprog && a.Map == b.Map && a.MapUID == b.MapUID &&
+		a.BTF == b.BTF && a.First == b.First && a.Dynptr == b.Dynptr && a.Iter == b.Iter && a.DynptrID == b.DynptrID
 }
 
 // regSafe reports whether a register as in cur may do all that one as in old may
@@ -374,6 +399,12 @@ func (env *env) stackDiffers(old, cur *FuncState, level exactness) int {
 		if b == nil {
 			return spi
 		}
+		if why := env.objectSlotDiffers(a, b); why >= 0 {
+			if why > 0 {
+				return spi
+			}
+			continue
+		}
 		if x, y := a.asScalar(), b.asScalar(); x != nil && y != nil {
 			if !env.regSafe(x, y, level) {
 				return spi
@@ -390,4 +421,42 @@ func (env *env) stackDiffers(old, cur *FuncState, level exactness) int {
 		}
 	}
 	return -1
+}
+
+// objectSlotDiffers compares slots of dynptrs, iterators and saved interrupt flags:
+// 0 for equal, 1 for not, -1 where a holds nothing of the kind.
+func (env *env) objectSlotDiffers(a, b *StackSlot) int {
+	last := a.Type[regSize-1]
+	switch last {
+	case SlotDynptr, SlotIter, SlotIRQ:
+	default:
+		return -1
+	}
+	x, y := &a.Spilled, &b.Spilled
+	m := &env.idmap
+	ok := a.Type == b.Type
+	switch last {
+	case SlotDynptr:
+		ok = ok && x.Dynptr == y.Dynptr && x.First == y.First && m.match(x.RefObjID, y.RefObjID)
+	case SlotIter:
+		// How often it went round does not matter.
+		ok = ok && x.Type == y.Type && x.BTF == y.BTF && x.Iter == y.Iter && m.match(x.RefObjID, y.RefObjID)
+	case SlotIRQ:
+		ok = ok && m.match(x.RefObjID, y.RefObjID)
+	}
+	if ok {
+		return 0
+	}
+	return 1
+}
+
+// iterActive reports whether the iterator in R1 is not at its end.
+func (env *env) iterActive(s *State) bool {
+	r := &s.cur().Regs[isa.R1]
+	if r.Type != PtrToStack || !r.VarOff.IsConst() {
+		return false
+	}
+	spi := (-(int(r.Off) + int(int64(r.VarOff.Value))) - 1) / regSize
+	stack := s.Frames[r.Frame].Stack
+	return spi >= 0 && spi < len(stack) && stack[spi].Spilled.Iter == IterActive
 }

@@ -11,10 +11,10 @@ func (env *env) acquire() uint32 {
 }
 
 // release takes a reference off the list; false if it is not there
-// (release_reference_state).
+// (release_reference_nomark).
 func (s *State) release(id uint32) bool {
 	for i, r := range s.refs {
-		if r.id == id {
+		if r.kind == refPointer && r.id == id {
 			s.refs = slices.Delete(s.refs, i, i+1)
 			return true
 		}
@@ -36,21 +36,24 @@ func (env *env) releaseAll(id uint32) bool {
 	return true
 }
 
-// checkLeaks refuses to leave the program, or a callback, with resources in hand;
-// what says how it is left (check_resource_leak).
-func (env *env) checkLeaks(tailCall bool, what string) error {
-	f := env.cur.cur()
-	if !tailCall && f.FrameNo > 0 && !f.inCallback {
-		return nil
+// checkLeaks refuses to leave the program with resources in hand, or within a
+// section; what says how it is left (check_resource_leak). all is for ways that
+// leave all frames at once: tail calls of old, exceptions.
+func (env *env) checkLeaks(all, sections bool, what string) error {
+	if all || env.cur.curFrame() == 0 {
+		held := false
+		for _, r := range env.cur.refs {
+			if r.kind == refPointer {
+				env.say("Unreleased reference id=%d alloc_insn=%d\n", r.id, r.insn)
+				held = true
+			}
+		}
+		if held {
+			return env.reject(CodeRefLeak, "%s would lead to reference leak\n", what)
+		}
 	}
-	if f.inCallback && len(env.cur.refs) > 0 {
-		return notModelled("references that are held across a callback")
+	if sections {
+		return env.leaveSections(what)
 	}
-	if len(env.cur.refs) == 0 {
-		return nil
-	}
-	for _, r := range env.cur.refs {
-		env.say("Unreleased reference id=%d alloc_insn=%d\n", r.id, r.insn)
-	}
-	return env.reject(CodeRefLeak, "%s would lead to reference leak\n", what)
+	return nil
 }

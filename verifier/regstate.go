@@ -3,6 +3,8 @@ package verifier
 import (
 	"bpfvm/isa"
 	"bpfvm/spec"
+
+	"github.com/cilium/ebpf/btf"
 )
 
 // RegType says what a register or a spilled slot holds (enum bpf_reg_type). The
@@ -29,8 +31,10 @@ const (
 	PtrToXDPSock            // "xdp_sock"
 	PtrToBTFID              // "ptr_"
 	PtrToMem                // "mem"
+	PtrToArena              // "arena"
 	PtrToBuf                // "buf"
 	PtrToFunc               // "func"
+	PtrToDynptr             // "dynptr_ptr": a dynptr that the kernel owns
 
 	baseMask RegType = 0xff
 )
@@ -42,7 +46,18 @@ const (
 	FromRingBuf                           // "ringbuf_"
 	Untrusted                             // "untrusted_"
 	Trusted                               // "trusted_"
+	MemUser                               // "user_": an address of user space
+	MemPerCPU                             // "percpu_": one object for each CPU
+	MemRCU                                // "rcu_": alive until the RCU read section ends
+	MemAlloc                              // an object of a type of the program
+	NonOwnRef                             // it stays in its list or tree
+	DynptrSKB                             // a slice of a packet, by way of a dynptr
+	DynptrXDP
 )
+
+// trustFlags are what kernel functions ask of pointers that they follow
+// (BPF_REG_TRUSTED_MODIFIERS).
+const trustFlags = MemAlloc | Trusted | NonOwnRef
 
 func (t RegType) base() RegType   { return t & baseMask }
 func (t RegType) maybeNull() bool { return t&MaybeNull != 0 }
@@ -63,23 +78,23 @@ func (t RegType) spillable() bool { return t.base() >= PtrToCtx }
 
 var regTypeNames = [...]string{
 	"?", "scalar", "ctx", "map_ptr", "map_value", "map_key", "fp", "pkt_meta", "pkt", "pkt_end",
-	"flow_keys", "sock", "sock_common", "tcp_sock", "tp_buffer", "xdp_sock", "ptr_", "mem", "buf", "func",
+	"flow_keys", "sock", "sock_common", "tcp_sock", "tp_buffer", "xdp_sock", "ptr_", "mem", "arena", "buf", "func",
+	"dynptr_ptr",
 }
 
 // String returns the kernel's name (reg_type_str).
 func (t RegType) String() string {
 	s := regTypeNames[t.base()]
-	if t.maybeNull() {
-		if t.base() == PtrToBTFID {
-			s += "or_null_"
-		} else {
-			s += "_or_null"
-		}
+	if t.maybeNull() && t.base() == PtrToBTFID {
+		s += "or_null_"
+	} else if t.maybeNull() {
+		s += "_or_null"
 	}
 	for _, f := range [...]struct {
 		flag RegType
 		name string
-	}{{Trusted, "trusted_"}, {Untrusted, "untrusted_"}, {FromRingBuf, "ringbuf_"}, {RdOnly, "rdonly_"}} {
+	}{{Trusted, "trusted_"}, {Untrusted, "untrusted_"}, {MemRCU, "rcu_"}, {MemPerCPU, "percpu_"},
+		{MemUser, "user_"}, {FromRingBuf, "ringbuf_"}, {RdOnly, "rdonly_"}} {
 		if t&f.flag != 0 {
 			s = f.name + s
 		}
@@ -127,8 +142,20 @@ type RegState struct {
 	Map *spec.MapSpec
 	// MapUID tells apart maps that were looked up in a map of maps.
 	MapUID uint32
+	// BTF is the structure behind a typed pointer, of the kernel or (Local) of
+	// the program; of an iterator's slot the iterator's structure.
+	BTF   btf.Type
+	Local bool
 	// Precise scalars matter exactly: pruning compares their ranges.
 	Precise bool
+	// First marks the slot by which a dynptr is addressed, Dynptr tells its kind.
+	First  bool
+	Dynptr DynptrKind
+	// Iter and Depth: how far an open-coded iterator is.
+	Iter  IterState
+	Depth uint32
+	// DynptrID is the dynptr that the memory is a slice of.
+	DynptrID uint32
 }
 
 func notInitReg() RegState {
@@ -173,20 +200,41 @@ func (r *RegState) notNull() bool {
 		PtrToMem, ConstPtrToMap:
 		return true
 	case PtrToBTFID:
-		return r.Type&Trusted != 0
+		return r.trusted()
 	}
 	return false
 }
 
+// trusted reports whether kernel functions may follow the pointer
+// (is_trusted_reg): it is held, or was handed out as valid.
+func (r *RegState) trusted() bool {
+	if r.RefObjID != 0 {
+		return true
+	}
+	switch r.Type.base() { // sockets and maps live as long as the program runs
+	case PtrToSocket, PtrToSockCommon, PtrToTCPSock, ConstPtrToMap:
+		if r.Type&^(baseMask|trustFlags) == 0 {
+			return true
+		}
+	}
+	return r.Type&trustFlags != 0 && r.Type&^(trustFlags|baseMask) == 0
+}
+
+// rcu reports whether the object lives at least as long as the RCU read section
+// (is_rcu_reg).
+func (r *RegState) rcu() bool { return r.Type&MemRCU != 0 }
+
 // markNotNull turns an or_null pointer into the pointer proper
 // (mark_ptr_not_null_reg); a value of a map of maps is a map.
-func (r *RegState) markNotNull() {
+func (env *env) markNotNull(r *RegState) {
 	if r.Type.base() == PtrToMapValue && r.Map != nil {
 		switch {
 		case r.Map.Inner != nil:
 			r.Type = ConstPtrToMap
 			r.Map = r.Map.Inner
-			r.MapUID = r.ID
+			if env.mapRecord(r.Map).has(fieldTimer, fieldWorkqueue, fieldTaskWork) {
+				r.MapUID = r.ID // the callback must be set for the same map
+			}
 			return
 		case r.Map.Type == spec.MapXSKMap:
 			r.Type = PtrToXDPSock

@@ -22,6 +22,9 @@ const (
 	SlotSpill                   // 'r': part of a spilled register
 	SlotMisc                    // 'm': some number
 	SlotZero                    // '0': the number 0
+	SlotDynptr                  // 'd': part of a dynptr
+	SlotIter                    // 'i': part of an open-coded iterator
+	SlotIRQ                     // 'f': what bpf_local_irq_save saved
 )
 
 // StackSlot is eight bytes of stack. Type[0] is the byte at the lowest address
@@ -60,6 +63,9 @@ type FuncState struct {
 	inCallback    bool
 	inAsync       bool
 	callbackDepth int
+	asyncEntry    int // how many asynchronous callbacks led here
+	// inException says that the frame is the program's exception callback.
+	inException bool
 	// retMin and retMax are what a callback may return.
 	retMin, retMax int32
 }
@@ -92,10 +98,23 @@ func (f *FuncState) clone() *FuncState {
 	return &c
 }
 
+// refKind tells apart what a program can hold (enum ref_state_type).
+type refKind uint8
+
+const (
+	refPointer refKind = iota
+	refLock
+	refResLock
+	refResLockIRQ
+	refIRQ
+)
+
 // reference is a resource that the program holds and must give back.
 type reference struct {
+	kind refKind
 	id   uint32
 	insn int // slot that acquired it
+	lock any // of a lock: the map or the program's types that it is in
 }
 
 // jump is one entry of the history that precision tracking walks back: how the
@@ -132,6 +151,13 @@ type State struct {
 	firstInsn int // first slot of the stretch since parent
 	lastInsn  int // last slot of that stretch
 	history   []jump
+
+	// Sections that the program is in: spin locks that it holds, RCU, preemption and
+	// interrupts.
+	activeLocks, rcuLocks, preemptLocks int
+	lockID, irqID                       uint32
+	lockOf                              any
+	inSleepable                         bool // an asynchronous callback that may sleep
 
 	dfsDepth       int
 	mayGotoDepth   int

@@ -17,6 +17,8 @@ type Options struct {
 	// BTF is the object's raw .BTF section; global functions and timers in map
 	// values need it.
 	BTF []byte
+	// Target is the kernel's BTF; nil is that of Linux 6.18 which comes along.
+	Target *btf.Spec
 	// LogLevel is a combination of LogLevel1, LogLevel2 and LogStats.
 	LogLevel int
 	// LogLimit bounds the log's length in bytes; 0 is 64 MiB.
@@ -152,8 +154,10 @@ type env struct {
 	returned                    bool // the instruction returned to its caller
 	notes                       []accessNote
 
-	special map[*spec.MapSpec]string // what a map holds that is not modelled, "" for nothing
-	types   *btf.Spec
+	types   *btf.Spec // of the program
+	target  *btf.Spec // of the kernel
+	records map[btf.Type]*record
+	attach  attachTarget
 
 	log vlog
 }
@@ -165,6 +169,9 @@ type insnAux struct {
 	checkpoint    bool // a state is always kept here (mark_force_checkpoint)
 	packetCompare bool // compares with the packet\'s end
 	callsBack     bool // a helper that calls a subprogram while it runs
+	async         bool // or later
+	asyncSleeps   bool // where it may sleep
+	iterNext      bool // advances an open-coded iterator
 	seen          int  // how often it was looked at
 	ref           *spec.Ref
 	ptrType       RegType // the pointer that a load or store went through
