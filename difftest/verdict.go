@@ -87,7 +87,8 @@ type ProgramVerdict struct {
 func CompareVerdicts(ctx context.Context, k *Kernel, cs *spec.CollectionSpec, p *spec.ProgramSpec) (*ProgramVerdict, error) {
 	v := &ProgramVerdict{Object: cs.Name, Program: p.Name, Section: p.Section, Slot: -1}
 	began := time.Now()
-	report, err := verifier.Verify(p, verifier.Options{Maps: cs.Maps, BTF: cs.BTF, NoFacts: true})
+	report, err := verifier.Verify(p, verifier.Options{Maps: cs.Maps, BTF: cs.BTF, NoFacts: true,
+		Target: hostTypes(), Symbol: hostSymbol})
 	v.OurTime = time.Since(began)
 	if err != nil {
 		v.Ours, v.OurMessage = "error", err.Error()
@@ -118,6 +119,9 @@ func class(v *ProgramVerdict, res *kernel.LoadResult) Class {
 	case res.Verdict == kernel.NotTried:
 		v.KernelMessage = res.Reason
 		return Skipped
+	case res.Verdict == kernel.Rejected && !res.Verified:
+		v.KernelMessage = fmt.Sprintf("refused before the verifier: %v %s", res.Errno, res.Message())
+		return Skipped
 	case v.Ours == verifier.NotModelled.String():
 		return NotModelled
 	case v.Ours == "error":
@@ -127,9 +131,6 @@ func class(v *ProgramVerdict, res *kernel.LoadResult) Class {
 	switch {
 	case ours && res.Verdict == kernel.Accepted:
 		return BothAccept
-	case ours && !res.Verified:
-		v.KernelMessage = fmt.Sprintf("refused before the verifier: %v %s", res.Errno, res.Message())
-		return Skipped
 	case ours && verifierBug(res.Message()):
 		return Skipped
 	case ours:

@@ -147,6 +147,16 @@ func (b *typesBlob) sanitise() {
 	}
 }
 
+// makeStatic says of a function that it is verified as part of its callers, as
+// libbpf does for functions that are hidden (libbpf.c,
+// bpf_object__sanitize_btf and bpf_object__load_btf).
+func (b *typesBlob) makeStatic(id uint32) {
+	le := binary.LittleEndian
+	if t, kind := b.typ(id); kind == btfFunc && le.Uint32(t[4:])&0xffff == linkageGlobal {
+		le.PutUint32(t[4:], le.Uint32(t[4:])&^0xffff)
+	}
+}
+
 // nameParams gives the parameters of a prototype names, which those of declared
 // functions lack and those of defined ones must have (kernel/bpf/btf.c,
 // btf_func_check).

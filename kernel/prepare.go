@@ -189,6 +189,9 @@ func (p *preparer) program(s *spec.ProgramSpec) (wireProg, error) {
 		w.FuncInfo, w.LineInfo = p.types.extInfo(s)
 		for _, f := range s.Funcs {
 			w.Funcs = append(w.Funcs, f.Name)
+			if !f.Global {
+				p.types.makeStatic(f.TypeID)
+			}
 		}
 	}
 	return w, nil

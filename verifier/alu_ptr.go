@@ -47,7 +47,7 @@ func (env *env) adjustPointer(ins isa.Instruction, d, ptr, off *RegState, dstIsP
 	allowed := true
 	switch ptr.Type.base() {
 	case PtrToCtx, PtrToMapValue, PtrToMapKey, PtrToStack, PtrToPacketMeta, PtrToPacket,
-		PtrToTPBuffer, PtrToBTFID, PtrToMem, PtrToBuf, PtrToFunc:
+		PtrToTPBuffer, PtrToBTFID, PtrToMem, PtrToBuf, PtrToFunc, PtrToDynptr:
 	case PtrToFlowKeys:
 		allowed = known
 	case ConstPtrToMap:

@@ -79,7 +79,7 @@ func (env *env) checkBTFAccess(regno isa.Register, off, size int, t spec.Access,
 // walkTrust is how far a pointer that was loaded from a structure can be trusted,
 // from how far the structure can.
 func (env *env) walkTrust(r *RegState, w *walked) RegType {
-	const trust = Trusted | MemRCU | Untrusted
+	const trust = trustFlags | MemRCU // clear_trusted_flags
 	switch {
 	case r.Type&Untrusted != 0:
 		return Untrusted

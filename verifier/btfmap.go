@@ -147,7 +147,9 @@ func (env *env) recordOf(t btf.Type) *record {
 	}
 	env.records[t] = nil // a list of objects of its own type ends here
 	var rec record
-	env.collectFields(&rec, t, 0, nil, 0)
+	if !env.collectFields(&rec, t, 0, nil, 0) || len(rec.fields) > maxFields {
+		return nil // the kernel takes no map of the type
+	}
 	slices.SortStableFunc(rec.fields, func(a, b specialField) int { return a.off - b.off })
 	if len(rec.fields) > 0 {
 		env.records[t] = &rec
@@ -175,9 +177,13 @@ const (
 
 // collectFields searches a type that lies at an offset of the whole; tags are the
 // declaration tags of the member or variable.
-func (env *env) collectFields(rec *record, t btf.Type, off int, tags []string, depth int) {
-	if depth > maxFieldDepth || len(rec.fields) > maxFields {
-		return
+// It returns false for what the kernel refuses.
+func (env *env) collectFields(rec *record, t btf.Type, off int, tags []string, depth int) bool {
+	if len(rec.fields) > maxFields {
+		return false
+	}
+	if depth > maxFieldDepth {
+		return true
 	}
 	n := 1
 	t = bare(t)
@@ -190,13 +196,13 @@ func (env *env) collectFields(rec *record, t btf.Type, off int, tags []string, d
 		t = bare(a.Type)
 	}
 	if n <= 0 {
-		return
+		return true
 	}
 	switch t := t.(type) {
 	case *btf.Datasec:
 		for _, v := range t.Vars {
-			if va, ok := v.Type.(*btf.Var); ok {
-				env.collectFields(rec, va.Type, int(v.Offset), va.Tags, depth+1)
+			if va, ok := v.Type.(*btf.Var); ok && !env.collectFields(rec, va.Type, int(v.Offset), va.Tags, depth+1) {
+				return false
 			}
 		}
 	case *btf.Struct:
@@ -204,13 +210,13 @@ func (env *env) collectFields(rec *record, t btf.Type, off int, tags []string, d
 		if kind, ok := structFields[t.Name]; ok {
 			f := specialField{kind: kind, off: off, size: int(t.Size), local: true}
 			if (kind == fieldListHead || kind == fieldRBRoot) && !env.graphRoot(&f, tags) {
-				return
+				return false
 			}
 			rec.fields = append(rec.fields, f)
 		} else {
 			for _, m := range t.Members {
-				if m.BitfieldSize == 0 {
-					env.collectFields(rec, m.Type, off+int(m.Offset)/8, m.Tags, depth+1)
+				if m.BitfieldSize == 0 && !env.collectFields(rec, m.Type, off+int(m.Offset)/8, m.Tags, depth+1) {
+					return false
 				}
 			}
 		}
@@ -218,7 +224,7 @@ func (env *env) collectFields(rec *record, t btf.Type, off int, tags []string, d
 	case *btf.Pointer:
 		kind, ok := kptrTags[typeTag(t)]
 		if !ok {
-			return
+			return true
 		}
 		first := len(rec.fields)
 		f := specialField{kind: kind, off: off, size: regSize}
@@ -230,6 +236,7 @@ func (env *env) collectFields(rec *record, t btf.Type, off int, tags []string, d
 		rec.fields = append(rec.fields, f)
 		env.repeatFields(rec, first, n, regSize)
 	}
+	return true
 }
 
 // repeatFields copies what was found in an array's first element for the others.
@@ -257,7 +264,11 @@ func (env *env) graphRoot(f *specialField, tags []string) bool {
 			return false
 		}
 		for _, m := range s.Members {
-			if m.Name == node {
+			want := "bpf_list_node"
+			if f.kind == fieldRBRoot {
+				want = "bpf_rb_node"
+			}
+			if m.Name == node && typeName(bare(m.Type)) == want {
 				f.target, f.nodeOff = s, int(m.Offset)/8
 				return true
 			}

@@ -340,9 +340,6 @@ func (env *env) accessStruct(r *RegState, off, size int) (RegType, walked, error
 			}
 			return PtrToBTFID, w, nil
 		case walkMem:
-			if alloc {
-				return Scalar, w, nil
-			}
 			w.flags = RdOnly | Untrusted
 			return PtrToMem, w, nil
 		case walkScalar:

@@ -220,14 +220,23 @@ func (env *env) checkLdAbs(ins isa.Instruction) error {
 	if err := env.checkFixedOffset(env.reg(isa.R6), isa.R6, false); err != nil {
 		return err
 	}
-	if env.cur.curFrame() > 0 {
-		return notModelled("packet loads of old (BPF_LD_ABS, BPF_LD_IND) in a subprogram")
-	}
 	f := env.cur.cur()
 	for r := range isa.Register(callerSaved) {
 		f.Regs[r] = notInitReg()
 		env.scratchReg(r)
 	}
 	f.Regs[isa.R0].setUnknown()
+	if env.cur.curFrame() == 0 {
+		return nil
+	}
+	// Beyond the packet's end the function returns 0 at once (bpf_gen_ld_abs).
+	if _, err := env.push(env.insnIdx+1, env.insnIdx); err != nil {
+		return err
+	}
+	f.Regs[isa.R0].setConst(0)
+	if err := env.returnToCaller(); err != nil {
+		return err
+	}
+	env.insnIdx--
 	return nil
 }

@@ -46,15 +46,24 @@ func (env *env) checkCFG() error {
 		state[from] = discovered | e
 		return false, nil
 	}
-	for len(stack) > 0 {
-		t := stack[len(stack)-1]
-		more, err := env.visit(t, edge)
-		if err != nil {
-			return err
+	for again := true; again; {
+		for len(stack) > 0 {
+			t := stack[len(stack)-1]
+			more, err := env.visit(t, edge)
+			if err != nil {
+				return err
+			}
+			if !more {
+				state[t] = explored
+				stack = stack[:len(stack)-1]
+			}
 		}
-		if !more {
-			state[t] = explored
-			stack = stack[:len(stack)-1]
+		again = false
+		if cb := env.exceptionCB; cb > 0 && state[env.subprogs[cb].start] == 0 {
+			// Nothing but the kernel leads to the exception callback.
+			start := env.subprogs[cb].start
+			state[start], again = discovered, true
+			stack = append(stack, start)
 		}
 	}
 	for pc := 0; pc < len(env.insns); pc++ {
@@ -118,8 +127,10 @@ func (env *env) visit(t int, edge func(from, to int, e uint8) (bool, error)) (bo
 				env.aux[t].callsBack, env.aux[t].checkpoint = true, true
 				env.markJump(t)
 			}
-			if h := spec.HelperByID(id); h != nil && h.ChangesPacket {
-				env.subprogs[env.subprogAt(t)].changesPacket = true
+			if h := spec.HelperByID(id); h != nil {
+				sp := &env.subprogs[env.subprogAt(t)]
+				sp.changesPacket = sp.changesPacket || h.ChangesPacket
+				sp.mightSleep = sp.mightSleep || h.MightSleep
 			}
 		}
 		if ins.IsKfuncCall() {
@@ -154,5 +165,8 @@ func (env *env) visit(t int, edge func(from, to int, e uint8) (bool, error)) (bo
 func (env *env) mergeCallee(t, target int) {
 	if env.subprogs[env.subprogAt(target)].changesPacket {
 		env.subprogs[env.subprogAt(t)].changesPacket = true
+	}
+	if env.subprogs[env.subprogAt(target)].mightSleep {
+		env.subprogs[env.subprogAt(t)].mightSleep = true
 	}
 }

@@ -68,6 +68,19 @@ const (
 	CodeMapProgram      Code = "V061"
 	CodeGlobalProto     Code = "V062"
 	CodeGlobalArg       Code = "V063"
+	CodeBTFAccess       Code = "V064"
+	CodeAttachTarget    Code = "V065"
+	CodeSpecialField    Code = "V066"
+	CodeKptr            Code = "V067"
+	CodeLock            Code = "V068"
+	CodeSection         Code = "V069"
+	CodeKfunc           Code = "V070"
+	CodeKfuncArg        Code = "V071"
+	CodeKfuncNull       Code = "V072"
+	CodeDynptr          Code = "V073"
+	CodeIter            Code = "V074"
+	CodeGraph           Code = "V075"
+	CodeException       Code = "V076"
 )
 
 // Explanation is what there is to say about a code without a program at hand.
@@ -223,6 +236,43 @@ var explanations = []Explanation{
 		"Make it static, or let it take and return numbers and pointers to structures of known size."},
 	{CodeGlobalArg, eInval, "the wrong argument for a global function", "R%d is not a scalar",
 		"The function was verified for arguments of its prototype only.", "Pass what the prototype says, or make the function static."},
+	{CodeBTFAccess, eAcces, "a load that the kernel's structure does not allow", "access beyond struct %s at off %u size %u",
+		"A typed pointer leads to a structure of the kernel: whole pointers and numbers within it may be read, nothing else.",
+		"Let CO-RE find the field: BPF_CORE_READ or a struct with preserve_access_index. Most fields are read-only."},
+	{CodeAttachTarget, eInval, "nothing to attach to", "attach_btf_id %u is not a function",
+		"The program's context is the arguments of its target, so the target must be one of the kernel's.",
+		"Check the name in the section against the kernel's BTF."},
+	{CodeSpecialField, eAcces, "a field that belongs to the kernel", "%s cannot be accessed directly by load/store",
+		"Locks, timers, list heads and nodes hold addresses of the kernel; a program that could change them could change it.",
+		"Use the helpers of the field, and copy or update the other fields one by one."},
+	{CodeKptr, eAcces, "a kernel pointer in a map, handled otherwise than as one", "store to referenced kptr disallowed",
+		"The map owns what the pointer leads to, so it must stay whole and of its type.",
+		"Exchange referenced pointers by bpf_kptr_xchg and release what you get back; load them with 8 bytes."},
+	{CodeLock, eInval, "a spin lock that is not handled as one", "bpf_spin_unlock without taking a lock",
+		"A lock that is held twice, or not given back, stops the machine; what it protects may be touched with it only.",
+		"Take one lock, do little, call nothing, and give the same lock back on every path."},
+	{CodeSection, eInval, "a section that is not left as it was entered", "%s cannot be used inside %s-ed region",
+		"RCU read sections and sections without preemption or interrupts must end, and nothing in them may sleep.",
+		"Pair the calls on every path, and move what sleeps out of the section."},
+	{CodeKfunc, eAcces, "a kernel function that this program cannot call", "calling kernel function %s is not allowed",
+		"Kernel functions are open to the program types that they were made for.", "See the function's page for the types that may call it."},
+	{CodeKfuncArg, eInval, "the wrong argument for a kernel function", "kernel function %s args#%d expected pointer to %s %s but R%d has a pointer to %s %s",
+		"The function takes what it is given for what its prototype says.",
+		"Pass a pointer of that type as it came from the kernel: trusted, or acquired by another function."},
+	{CodeKfuncNull, eAcces, "a pointer that may be NULL for a kernel function", "Possibly NULL pointer passed to trusted arg%d",
+		"The function follows the pointer without looking.", "Compare it with NULL before the call."},
+	{CodeDynptr, eInval, "a dynptr that is not there, or one too many", "Expected an initialized dynptr as arg #%d",
+		"A dynptr is made by one helper and ended by another; between, only helpers touch its 16 bytes.",
+		"Initialise it on every path, and submit or discard those of ring buffers."},
+	{CodeIter, eInval, "an iterator that is not there, or one too many", "expected an initialized iter_%s as arg #%d",
+		"An iterator is made by new, advanced by next and ended by destroy, in this order.",
+		"Use the bpf_for macros, which pair the calls."},
+	{CodeGraph, eInval, "a list or tree that does not hold such nodes", "%s not found at offset=%u",
+		"The declaration tag of the root says which member of which structure links its objects.",
+		"Pass the root, and the node member that its __contains names."},
+	{CodeException, eInval, "an exception that cannot be thrown or caught", "bpf_throw kfunc (insn %d) cannot be called from callback subprog %d",
+		"bpf_throw leaves all frames of the program at once, so the kernel must not be among them; its callback is named by a tag of the program.",
+		"Throw outside of callbacks, and give the program one global function of one integer as exception callback."},
 }
 
 // Explanations returns all codes with what they mean, in order. The slice is

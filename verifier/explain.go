@@ -82,14 +82,14 @@ func (env *env) slice(code Code) []isa.PC {
 	for i := range frames {
 		frames[i].slots = map[int]bool{}
 	}
-	use, _ := usesDefs(env.insns[t[0]])
+	use, _ := env.usesDefs(t[0])
 	frames[depth].regs = use &^ (1 << isa.R10)
 	in := []isa.PC{isa.PC(t[0])}
 	for i, pc := range t[1:] {
 		ins := env.insns[pc]
 		next := t[i]
 		f := &frames[depth]
-		use, def := usesDefs(ins)
+		use, def := env.usesDefs(pc)
 		use &^= 1 << isa.R10
 		class := ins.Op.Class()
 		hit := false

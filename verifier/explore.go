@@ -53,6 +53,7 @@ func (env *env) checkMain() error { return env.checkFunction(0) }
 func (env *env) checkFunction(sub int) error {
 	start := env.log.pos()
 	f := newFuncState(mainCall, 0, sub)
+	f.inException = sub > 0 && sub == env.exceptionCB
 	env.cur = &State{Frames: []*FuncState{f}, branches: 1, firstInsn: env.subprogs[sub].start, lastInsn: -1}
 	if sub == 0 {
 		f.Regs[isa.R1].setPointer(PtrToCtx)
@@ -223,6 +224,15 @@ func (env *env) stepJump(ins isa.Instruction, class isa.Class) (done bool, err e
 			ins.Dst() != 0 || class == isa.ClassJMP32 {
 			return false, env.reject(CodeReserved, "BPF_CALL uses reserved fields\n")
 		}
+		name := ""
+		if k := env.kfuncAt(env.insnIdx); kind == isa.PseudoKfuncCall && k != nil {
+			name = k.Name
+		}
+		if kind != isa.PseudoCall {
+			if err := env.callInSection(ins, name); err != nil {
+				return false, err
+			}
+		}
 		switch kind {
 		case isa.PseudoCall:
 			err = env.checkFuncCall(ins)
@@ -235,6 +245,10 @@ func (env *env) stepJump(ins isa.Instruction, class isa.Class) (done bool, err e
 			return false, err
 		}
 		env.scratchReg(isa.R0)
+		if name == "bpf_throw" {
+			// All frames are left at once.
+			return true, env.checkLeaks(true, true, "bpf_throw")
+		}
 	case isa.CodeJa:
 		if byReg || ins.Src() != 0 || ins.Dst() != 0 ||
 			class == isa.ClassJMP && ins.Imm != 0 || class == isa.ClassJMP32 && ins.Off != 0 {

@@ -2,23 +2,14 @@ package verifier
 
 import (
 	"errors"
+	"slices"
 
 	"bpfvm/isa"
-	"bpfvm/spec"
-
-	"github.com/cilium/ebpf/btf"
 )
 
 // Global functions are verified on their own, for all arguments that their BTF
 // prototype allows; a call checks only that its arguments are such, and takes the
 // result for any number.
-
-// globalArg is what one parameter may be (struct bpf_subprog_arg_info).
-type globalArg struct {
-	ctx  bool
-	mem  bool // else a number
-	size uint32
-}
 
 // checkGlobals verifies the global functions that are called, from the program or
 // from each other (do_check_subprogs).
@@ -42,88 +33,6 @@ func (env *env) checkGlobals() error {
 	return nil
 }
 
-// prototype reads a function's parameters from BTF (btf_prepare_func_args).
-func (env *env) prototype(sub int) ([]globalArg, error) {
-	sp := &env.subprogs[sub]
-	f := env.prog.FuncAt(isa.PC(sp.start))
-	if f == nil || f.TypeID == 0 || len(env.opts.BTF) == 0 || env.loadTypes() != nil {
-		return nil, notModelled("global function %s without BTF", sp.name)
-	}
-	t, err := env.types.TypeByID(btf.TypeID(f.TypeID))
-	if err != nil {
-		return nil, notModelled("global function %s without BTF", sp.name)
-	}
-	fn, ok := t.(*btf.Func)
-	if !ok {
-		return nil, notModelled("global function %s without BTF", sp.name)
-	}
-	proto, ok := fn.Type.(*btf.FuncProto)
-	if !ok {
-		return nil, notModelled("global function %s without prototype", sp.name)
-	}
-	if len(proto.Params) > spec.MaxHelperArgs {
-		return nil, env.reject(CodeGlobalProto, "Global function %s() with %d > %d args. Buggy compiler.\n",
-			sp.name, len(proto.Params), spec.MaxHelperArgs)
-	}
-	switch btf.UnderlyingType(proto.Return).(type) {
-	case *btf.Int, *btf.Enum:
-	case *btf.Void:
-		return nil, notModelled("global function without result")
-	default:
-		return nil, env.reject(CodeGlobalProto, "Global function %s() doesn't return scalar. Only those are supported.\n", sp.name)
-	}
-	for _, tags := range fn.ParamTags {
-		if len(tags) > 0 {
-			return nil, notModelled("argument tag %s of a global function", tags[0])
-		}
-	}
-	args := make([]globalArg, len(proto.Params))
-	for i, p := range proto.Params {
-		switch t := btf.UnderlyingType(p.Type).(type) {
-		case *btf.Int, *btf.Enum:
-		case *btf.Pointer:
-			if env.isCtxType(t.Target) {
-				args[i].ctx = true
-				break
-			}
-			size, err := btf.Sizeof(t.Target)
-			if err != nil || size == 0 {
-				return nil, notModelled("argument %d of a global function, of unknown size", i+1)
-			}
-			args[i].mem, args[i].size = true, uint32(size)
-		default:
-			return nil, notModelled("argument %d of a global function, by value", i+1)
-		}
-	}
-	return args, nil
-}
-
-// isCtxType reports whether the type is the program's context, by name
-// (btf_is_prog_ctx_type).
-func (env *env) isCtxType(t btf.Type) bool {
-	layout := env.prog.Type.Ctx()
-	if layout == nil {
-		return false
-	}
-	for {
-		switch q := t.(type) {
-		case *btf.Const:
-			t = q.Type
-		case *btf.Volatile:
-			t = q.Type
-		case *btf.Typedef:
-			if q.Name == "bpf_user_pt_regs_t" && layout.Name == "pt_regs" {
-				return true
-			}
-			t = q.Type
-		case *btf.Struct:
-			return q.Name == layout.Name
-		default:
-			return false
-		}
-	}
-}
-
 // globalArgs sets the registers that a global function begins with.
 func (env *env) globalArgs(sub int, f *FuncState) error {
 	if env.log.wantInsns() {
@@ -134,15 +43,24 @@ func (env *env) globalArgs(sub int, f *FuncState) error {
 	if err != nil {
 		return err
 	}
+	if f.inException && (len(args) != 1 || args[0].kind != globalNumber) {
+		return env.reject(CodeGlobalProto, "exception cb only supports single integer argument\n")
+	}
 	for i, a := range args {
 		r := &f.Regs[isa.R1+isa.Register(i)]
-		switch {
-		case a.ctx:
+		switch a.kind {
+		case globalCtx:
 			r.setPointer(PtrToCtx)
-		case a.mem:
-			r.setPointer(PtrToMem | MaybeNull)
-			r.MemSize, r.ID = a.size, env.newID()
-		default:
+		case globalMem:
+			r.setPointer(PtrToMem | a.flags)
+			r.MemSize = a.size
+			r.ID = env.newID()
+		case globalBTF:
+			r.setBTF(PtrToBTFID|a.flags, a.btf, false)
+			r.ID = env.newID()
+		case globalDynptr:
+			r.setDynptr(DynptrOfLocal, true, env.newID())
+		default: // numbers, and what may point into the arena
 			r.setUnknown()
 		}
 	}
@@ -153,17 +71,22 @@ func (env *env) globalArgs(sub int, f *FuncState) error {
 // part of check_func_call, btf_check_func_arg_match).
 func (env *env) callGlobal(sub int) error {
 	sp := &env.subprogs[sub]
-	args, err := env.prototype(sub)
-	if err != nil {
-		return err
+	if env.cur.activeLocks > 0 {
+		return env.reject(CodeLock, "global function calls are not allowed while holding a lock,\nuse static function instead\n")
 	}
-	for i, a := range args {
-		if err := env.checkGlobalArg(i, a); err != nil {
-			if _, ok := errors.AsType[*rejection](err); ok {
-				env.say("Caller passes invalid args into func#%d ('%s')\n", sub, sp.name)
-			}
-			return err
+	if s := env.cur; sp.mightSleep && (s.rcuLocks > 0 || s.preemptLocks > 0 || s.irqID != 0 || !env.inSleepable()) {
+		return env.reject(CodeSleep, "global functions that may sleep are not allowed in non-sleepable context,\n"+
+			"i.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context\n")
+	}
+	args, err := env.prototype(sub)
+	for i := 0; i < len(args) && err == nil; i++ {
+		err = env.checkGlobalArg(i, args[i])
+	}
+	if err != nil {
+		if _, ok := errors.AsType[*rejection](err); ok {
+			env.say("Caller passes invalid args into func#%d ('%s')\n", sub, sp.name)
 		}
+		return err
 	}
 	if env.log.wantInsns() {
 		env.log.printf("Func#%d ('%s') is global and assumed valid.\n", sub, sp.name)
@@ -181,30 +104,76 @@ func (env *env) callGlobal(sub int) error {
 	return nil
 }
 
+// checkGlobalArg checks one argument of a call (btf_check_func_arg_match).
 func (env *env) checkGlobalArg(i int, a globalArg) error {
 	regno := isa.R1 + isa.Register(i)
 	r := env.reg(regno)
-	switch {
-	case a.ctx:
+	reject := func(format string, args ...any) error { return env.reject(CodeGlobalArg, format, args...) }
+	switch a.kind {
+	case globalCtx:
+		if err := env.argOffset(r, regno, false); err != nil {
+			return err
+		}
 		if r.Type != PtrToCtx {
-			return env.reject(CodeGlobalArg, "arg#%d expects pointer to ctx\n", i)
+			return reject("arg#%d expects pointer to ctx\n", i)
 		}
-		return env.checkFixedOffset(r, regno, false)
-	case a.mem:
-		if r.isNull() {
-			return nil
+	case globalMem:
+		if a.flags&Untrusted != 0 {
+			return nil // loads through it are made safe
 		}
-		// As if it were not NULL: the callee has to check that.
-		saved := *r
-		r.Type &^= MaybeNull
-		err := env.checkHelperMem(regno, int64(a.size), spec.Read, true, nil)
-		if err == nil {
-			err = env.checkHelperMem(regno, int64(a.size), spec.Write, true, nil)
+		if err := env.argOffset(r, regno, false); err != nil {
+			return err
 		}
-		*env.reg(regno) = saved
+		if err := env.memArg(regno, int64(a.size)); err != nil {
+			return err
+		}
+		if a.flags&MaybeNull == 0 && r.Type.maybeNull() {
+			return reject("arg#%d is expected to be non-NULL\n", i)
+		}
+	case globalArena:
+		if r.Type != PtrToArena && r.Type != Scalar {
+			return reject("R%d is not a pointer to arena or scalar.\n", regno)
+		}
+	case globalDynptr:
+		if r.Type != PtrToStack {
+			if err := env.argOffset(r, regno, false); err != nil {
+				return err
+			}
+		}
+		if err := env.dynptrArg(regno); err != nil {
+			return err
+		}
+		_, err := env.useDynptr(regno, false, DynptrNone)
 		return err
-	case r.Type != Scalar:
-		return env.reject(CodeGlobalArg, "R%d is not a scalar\n", regno)
+	case globalBTF:
+		return env.checkGlobalBTF(a, regno, r)
+	default:
+		if r.Type != Scalar {
+			return reject("R%d is not a scalar\n", regno)
+		}
 	}
 	return nil
+}
+
+// checkGlobalBTF checks an argument that must be a pointer to a structure of the
+// kernel.
+func (env *env) checkGlobalBTF(a globalArg, regno isa.Register, r *RegState) error {
+	null := a.flags&MaybeNull != 0
+	if a.flags&Untrusted != 0 || null && r.isNull() {
+		return nil
+	}
+	t := r.Type
+	if null {
+		t &^= MaybeNull
+	}
+	if !slices.Contains(btfTypes, t) {
+		return env.wrongType(regno, r, btfTypes)
+	}
+	switch {
+	case r.Type.maybeNull() && !null:
+		return env.reject(CodeGlobalArg, "Possibly NULL pointer passed to helper arg%d\n", regno)
+	case !env.sameStruct(r.BTF, int(r.Off), a.btf, false, true):
+		return env.reject(CodeGlobalArg, "R%d is of type %s but %s is expected\n", regno, typeName(r.BTF), typeName(a.btf))
+	}
+	return env.argOffset(r, regno, false)
 }

@@ -3,6 +3,8 @@ package verifier
 import (
 	"bpfvm/isa"
 	"bpfvm/spec"
+
+	"github.com/cilium/ebpf/btf"
 )
 
 // Helpers that the verifier treats on their own (include/uapi/linux/bpf.h).
@@ -36,6 +38,26 @@ const (
 	helperSetRetval      spec.HelperID = 187
 	helperDrain          spec.HelperID = 209
 	helperStorageSK      spec.HelperID = 107
+	helperSpinLock       spec.HelperID = 93
+	helperSpinUnlock     spec.HelperID = 94
+	helperSKCToTCP6      spec.HelperID = 136
+	helperSKCToTCP       spec.HelperID = 137
+	helperSKCToTCPTW     spec.HelperID = 138
+	helperSKCToTCPReq    spec.HelperID = 139
+	helperSKCToUDP6      spec.HelperID = 140
+	helperDPath          spec.HelperID = 147
+	helperPerCPUPtr      spec.HelperID = 153
+	helperThisCPUPtr     spec.HelperID = 154
+	helperCurrentTaskBTF spec.HelperID = 158
+	helperTaskPtRegs     spec.HelperID = 175
+	helperKptrXchg       spec.HelperID = 194
+	helperSKCToMPTCP     spec.HelperID = 196
+	helperDynptrFromMem  spec.HelperID = 197
+	helperReserveDynptr  spec.HelperID = 198
+	helperSubmitDynptr   spec.HelperID = 199
+	helperDiscardDynptr  spec.HelperID = 200
+	helperDynptrWrite    spec.HelperID = 202
+	helperDynptrData     spec.HelperID = 203
 )
 
 // syncCallback and asyncCallback: helpers that call a function of the program,
@@ -65,6 +87,14 @@ type callMeta struct {
 	// key is the map key where it is known.
 	key      uint64
 	keyKnown bool
+	// kptr is the place that bpf_kptr_xchg exchanges.
+	kptr *specialField
+	// perCPU is the type of a per-CPU variable; perCPUAlloc says that it is an object
+	// of the program's.
+	perCPU      btf.Type
+	perCPUAlloc bool
+	dynptrID    uint32
+	drops       bool // moves the packet
 }
 
 // checkHelperCall checks a call of a helper and what it leaves behind
@@ -75,14 +105,24 @@ func (env *env) checkHelperCall(ins isa.Instruction) error {
 	if h == nil {
 		return env.reject(CodeBadHelper, "invalid func unknown#%d\n", ins.Imm)
 	}
-	if !spec.HelperAllowed(env.prog.Type, id) || !env.helperForAttach(id) {
+	if !spec.HelperAllowed(env.prog.Type, id) && !env.iterSockopt(id) || !env.helperForAttach(id) {
 		return env.reject(CodeHelperType, "program of this type cannot use helper %s#%d\n", h.Name, id)
 	}
 	if h.GPLOnly && !env.gpl {
 		return env.reject(CodeGPL, "cannot call GPL-restricted function from non-GPL compatible program\n")
 	}
-	if h.MightSleep && env.prog.Flags&flagSleepable == 0 {
-		return env.reject(CodeSleep, "helper call might sleep in a non-sleepable prog\n")
+	if env.helperRefused(h) {
+		return env.reject(CodeHelperType, "helper call is not allowed in probe\n")
+	}
+	if h.MightSleep {
+		if !env.inSleepable() {
+			return env.reject(CodeSleep, "helper call might sleep in a non-sleepable prog\n")
+		}
+		if err := env.sleepInSection(func(region string) error {
+			return env.reject(CodeSection, "sleepable helper %s#%d in %s\n", h.Name, id, region)
+		}); err != nil {
+			return err
+		}
 	}
 	if id == helperWriteUser || id == helperOverrideReturn {
 		// Lockdown, or a kernel built without it, refuses these.
@@ -125,7 +165,7 @@ func (env *env) checkHelperCall(ins isa.Instruction) error {
 	if err := env.mapFits(meta.m, id); err != nil {
 		return err
 	}
-	if h.ChangesPacket {
+	if h.ChangesPacket || meta.drops {
 		env.dropPackets()
 	}
 	return nil
@@ -137,6 +177,9 @@ const flagSleepable = 1 << 4
 // helperForAttach is what the attach type adds to a type's helpers.
 func (env *env) helperForAttach(id spec.HelperID) bool {
 	a := env.prog.Attach
+	if env.prog.Type == spec.ProgTracing {
+		return env.helperForTracing(id)
+	}
 	switch id {
 	case helperBind:
 		return env.prog.Type != spec.ProgCgroupSockAddr || a == spec.AttachCgroupInet4Connect || a == spec.AttachCgroupInet6Connect
@@ -158,6 +201,12 @@ func (env *env) helperForAttach(id spec.HelperID) bool {
 // releaseArg gives back what the call was given.
 func (env *env) releaseArg(meta *callMeta, id spec.HelperID) error {
 	r := env.reg(meta.release)
+	switch {
+	case id == helperSubmitDynptr || id == helperDiscardDynptr:
+		return env.releaseDynptr(meta.release)
+	case id == helperKptrXchg && meta.ref != 0:
+		return env.releaseKptr(meta, id)
+	}
 	if meta.ref != 0 && env.releaseAll(meta.ref) || meta.ref == 0 && r.isNull() {
 		return nil
 	}
@@ -194,8 +243,31 @@ func (env *env) helperEffects(meta *callMeta, ins isa.Instruction, id spec.Helpe
 		env.debugf("frame%d bpf_loop iteration limit reached\n", env.cur.curFrame())
 	case helperSnprintf:
 		return env.checkFormat(meta)
-	case helperTimerCallback, helperFindVMA, helperDrain:
-		return notModelled("callbacks of %s", meta.helper.Name)
+	case helperTimerCallback:
+		return env.pushCallback(meta.subprog, timerArgs)
+	case helperFindVMA:
+		return env.pushCallback(meta.subprog, env.vmaArgs)
+	case helperDrain:
+		return env.pushCallback(meta.subprog, env.drainArgs)
+	case helperDynptrFromMem:
+		if t := env.reg(isa.R1).Type; t != PtrToMapValue {
+			return env.reject(CodeArgType, "Unsupported reg type %s for bpf_dynptr_from_mem data\n", t)
+		}
+	case helperDynptrData:
+		d := env.dynptrState(env.reg(isa.R1))
+		if d == nil {
+			return bug("bpf_dynptr_data without a dynptr")
+		}
+		meta.dynptrID, meta.ref = d.ID, d.RefObjID
+	case helperDynptrWrite:
+		d := env.dynptrState(env.reg(isa.R1))
+		if d == nil {
+			return bug("bpf_dynptr_write without a dynptr")
+		}
+		// The packet may move, and slices of it with it.
+		meta.drops = d.Dynptr == DynptrOfSKB || d.Dynptr == DynptrOfSKBMeta
+	case helperPerCPUPtr, helperThisCPUPtr:
+		meta.perCPUAlloc = env.reg(isa.R1).Type&MemRCU != 0
 	}
 	return nil
 }
@@ -225,12 +297,27 @@ func (env *env) helperResult(meta *callMeta, h *spec.HelperProto, id spec.Helper
 		}
 		pointer(t)
 		r0.Map, r0.MapUID = meta.m, meta.mapUID
+		if !t.maybeNull() && env.mayHoldLock(r0) {
+			r0.ID = env.newID()
+		}
 	case spec.RetSocketOrNull:
 		pointer(PtrToSocket | MaybeNull)
 	case spec.RetSockCommonOrNull:
 		pointer(PtrToSockCommon | MaybeNull)
 	case spec.RetTCPSockOrNull:
 		pointer(PtrToTCPSock | MaybeNull)
+	case spec.RetBTFID, spec.RetBTFIDOrNull:
+		if err := env.btfResult(meta, h, r0, h.Ret == spec.RetBTFIDOrNull); err != nil {
+			return err
+		}
+	case spec.RetMemOrBTFID, spec.RetMemOrBTFIDOrNull:
+		if err := env.perCPUResult(meta, r0, h.Ret == spec.RetMemOrBTFIDOrNull); err != nil {
+			return err
+		}
+	case spec.RetDynptrMemOrNull:
+		pointer(PtrToMem | MaybeNull)
+		r0.MemSize, r0.DynptrID = uint32(meta.memSize), meta.dynptrID
+		r0.RefObjID = meta.ref
 	case spec.RetMemOrNull:
 		if !h.Acquires {
 			return notModelled("result of %s", h.Name)
@@ -244,8 +331,11 @@ func (env *env) helperResult(meta *callMeta, h *spec.HelperProto, id spec.Helper
 	if id == helperMapLookup && meta.m != nil && (meta.m.Type == spec.MapSockmap || meta.m.Type == spec.MapSockhash) {
 		acquires = true
 	}
+	if r0.Type.maybeNull() && r0.ID == 0 {
+		r0.ID = env.newID()
+	}
 	switch {
-	case id == helperTCPSock || id == helperSKFullsock:
+	case castsPointer(id):
 		r0.RefObjID = meta.ref // the same socket, seen otherwise
 	case acquires:
 		ref := env.acquire()
@@ -292,5 +382,36 @@ func (env *env) recordMap(meta *callMeta, id spec.HelperID) error {
 	case helperMapDelete, helperMapUpdate, helperMapPush, helperMapPop:
 		return env.reject(CodeReadOnly, "write into map forbidden\n")
 	}
+	return nil
+}
+
+// castsPointer reports helpers that return the same socket as another structure
+// (is_ptr_cast_function).
+func castsPointer(id spec.HelperID) bool {
+	switch id {
+	case helperTCPSock, helperSKFullsock, helperSKCToTCP, helperSKCToTCP6, helperSKCToTCPTW, helperSKCToTCPReq,
+		helperSKCToUDP6, helperSKCToMPTCP:
+		return true
+	}
+	return false
+}
+
+// releaseKptr gives a reference to a map value: pointers to per-CPU objects stay
+// good while RCU protects them, others do not.
+func (env *env) releaseKptr(meta *callMeta, id spec.HelperID) error {
+	if !env.cur.release(meta.ref) {
+		return env.reject(CodeRefNotHeld, "func %s#%d reference has not been acquired before\n", meta.helper.Name, id)
+	}
+	rcu := env.inRCU()
+	env.cur.regs(func(_ *FuncState, r *RegState) {
+		switch {
+		case r.RefObjID != meta.ref:
+		case rcu && r.Type&(MemAlloc|MemPerCPU) == MemAlloc|MemPerCPU:
+			r.RefObjID = 0
+			r.Type = r.Type&^MemAlloc | MemRCU
+		default:
+			*r = unknownScalar()
+		}
+	})
 	return nil
 }

@@ -12,6 +12,12 @@ var (
 		PtrToMem | FromRingBuf, PtrToBuf, PtrToBTFID | Trusted}
 	sockTypes   = []RegType{PtrToSockCommon, PtrToSocket, PtrToTCPSock, PtrToXDPSock, PtrToBTFID, PtrToBTFID | Trusted}
 	scalarTypes = []RegType{Scalar}
+	// Sockets that helpers look at without BTF (sock_types).
+	plainSockTypes = []RegType{PtrToSockCommon, PtrToSocket, PtrToTCPSock, PtrToXDPSock}
+	btfTypes       = []RegType{PtrToBTFID, PtrToBTFID | Trusted, PtrToBTFID | MemRCU}
+	perCPUTypes    = []RegType{PtrToBTFID | MemPerCPU, PtrToBTFID | MemPerCPU | MemRCU, PtrToBTFID | MemPerCPU | Trusted}
+	allocTypes     = []RegType{PtrToMapValue, PtrToBTFID | MemAlloc}
+	dynptrTypes    = []RegType{PtrToStack, PtrToDynptr}
 )
 
 // argTypes returns the register types that fit, and whether NULL does.
@@ -44,8 +50,18 @@ func argTypes(kind spec.ArgKind) (types []RegType, null bool) {
 		return []RegType{PtrToFunc}, false
 	case spec.ArgStackOrNull:
 		return []RegType{PtrToStack}, true
-	case spec.ArgConstStr:
+	case spec.ArgConstStr, spec.ArgTimer:
 		return []RegType{PtrToMapValue}, false
+	case spec.ArgBTFID:
+		return btfTypes, false
+	case spec.ArgBTFIDOrNull:
+		return btfTypes, true
+	case spec.ArgPerCPUBTFID:
+		return perCPUTypes, false
+	case spec.ArgSpinLock, spec.ArgKptr:
+		return allocTypes, false
+	case spec.ArgDynptr, spec.ArgUninitDynptr:
+		return dynptrTypes, false
 	}
 	return nil, false
 }
@@ -64,42 +80,71 @@ func (env *env) checkArg(meta *callMeta, i int, kind spec.ArgKind) error {
 		return env.reject(CodePacketArg, "helper access to the packet is not allowed\n")
 	}
 	if kind == spec.ArgCtx && env.socketFirst(meta.helper.Name) {
-		return notModelled("%s in %v programs", meta.helper.Name, env.prog.Type)
-	}
-	types, null := argTypes(kind)
-	if meta.helper.Name == "bpf_sk_assign" && kind == spec.ArgSocket {
-		null = true
-	}
-	if types == nil {
-		return notModelled("argument %d of %s", i+1, meta.helper.Name)
+		kind = spec.ArgSocket
 	}
 	if meta.m != nil && (kind == spec.ArgMapValue || kind == spec.ArgUninitMapValue || kind == spec.ArgMapValueOrNull) {
 		switch meta.m.Type {
 		case spec.MapSockmap, spec.MapSockhash:
-			return notModelled("sockets as values of a %v", meta.m.Type)
+			if kind != spec.ArgMapValue {
+				return env.reject(CodeArgType, "invalid arg_type for sockmap/sockhash\n")
+			}
+			kind = spec.ArgSocket
 		case spec.MapBloomFilter:
-			return notModelled("bloom filters")
+			if meta.helper.ID == helperMapPeek {
+				kind = spec.ArgMapValue // what to look for, not where to put it
+			}
 		}
+	}
+	types, null := argTypes(kind)
+	switch meta.helper.Name {
+	case "bpf_sk_assign":
+		null = null || kind == spec.ArgSocket
+	case "bpf_get_netns_cookie":
+		null = null || kind == spec.ArgCtx
+	case "bpf_sk_fullsock", "bpf_tcp_sock", "bpf_get_listener_sock":
+		if kind == spec.ArgSocket {
+			types = plainSockTypes
+		}
+	case "bpf_sk_storage_get", "bpf_sk_storage_delete":
+		if meta.helper.Name == "bpf_sk_storage_get" && env.prog.Type == spec.ProgCgroupSock && kind == spec.ArgSocket {
+			kind, types, null = spec.ArgCtx, []RegType{PtrToCtx}, false
+		}
+		if kind == spec.ArgSocket && (env.prog.Type == spec.ProgTracing || env.prog.Type == spec.ProgLSM) {
+			kind, types, null = spec.ArgBTFIDOrNull, btfTypes, true
+		}
+	}
+	if types == nil {
+		return notModelled("argument %d of %s", i+1, meta.helper.Name)
+	}
+	release := meta.helper.Releases && i == 0
+	if meta.helper.ID == helperKptrXchg {
+		release = i == 1
 	}
 	if null && r.isNull() {
 		if err := env.markPrecise(int(regno)); err != nil {
 			return err
 		}
 	} else {
-		if err := env.checkArgType(meta, regno, r, types, null); err != nil {
+		if err := env.checkArgType(meta, i, kind, regno, r, types, null, release); err != nil {
 			return err
 		}
 	}
-	release := meta.helper.Releases && i == 0
 	if release {
-		if r.RefObjID == 0 && !r.isNull() {
+		if kind == spec.ArgDynptr {
+			if r.Type != PtrToStack {
+				return env.reject(CodeRefNotHeld, "cannot release unowned const bpf_dynptr\n")
+			}
+			if spi := env.dynptrAt(r); spi < 0 || env.cur.Frames[r.Frame].Stack[spi].Spilled.RefObjID == 0 {
+				return env.reject(CodeRefNotHeld, "arg %d is an unacquired reference\n", regno)
+			}
+		} else if r.RefObjID == 0 && !r.isNull() {
 			return env.reject(CodeRefNotHeld, "R%d must be referenced when passed to release function\n", regno)
 		}
 		meta.release = regno
 	}
-	if r.RefObjID != 0 {
+	if r.RefObjID != 0 && kind != spec.ArgKptr {
 		if meta.ref != 0 {
-			return notModelled("two arguments with references in one call")
+			return env.reject(CodeRefNotHeld, "more than one arg with ref_obj_id R%d %d %d", regno, r.RefObjID, meta.ref)
 		}
 		meta.ref = r.RefObjID
 	}
@@ -113,45 +158,51 @@ func (env *env) socketFirst(name string) bool {
 	case "bpf_setsockopt", "bpf_getsockopt":
 		return env.prog.Type != spec.ProgCgroupSockAddr && env.prog.Type != spec.ProgSockOps
 	case "bpf_get_socket_cookie":
-		return env.prog.Type == spec.ProgSKReuseport
+		switch env.prog.Type {
+		case spec.ProgSKReuseport, spec.ProgTracing, spec.ProgStructOps:
+			return true
+		case spec.ProgLSM:
+			return env.prog.Attach == spec.AttachLSMCgroup
+		}
 	}
 	return false
 }
 
 // checkArgType checks the register's type and offset (check_reg_type,
 // check_func_arg_reg_off).
-func (env *env) checkArgType(meta *callMeta, regno isa.Register, r *RegState, types []RegType, null bool) error {
+func (env *env) checkArgType(meta *callMeta, i int, kind spec.ArgKind, regno isa.Register, r *RegState, types []RegType, null, release bool) error {
 	t := r.Type
 	if null {
 		t &^= MaybeNull
+	}
+	switch kind {
+	case spec.ArgMem, spec.ArgMemOrNull, spec.ArgFixedMem:
+		if !writesMem[meta.helper.Name] {
+			t &^= RdOnly
+		}
+		t &^= DynptrSKB | DynptrXDP
+	case spec.ArgUninitMem:
+		t &^= DynptrSKB | DynptrXDP
+	}
+	if meta.helper.ID == helperKptrXchg && regno == isa.R2 && t&MemAlloc != 0 {
+		t &^= MemAlloc | MemPerCPU
 	}
 	found := false
 	for _, want := range types {
 		found = found || t == want
 	}
 	if !found {
-		env.say("R%d type=%s expected=", regno, r.Type)
-		for i, want := range types {
-			if i > 0 {
-				env.say(", ")
-			}
-			env.say("%s", want)
-		}
-		env.say("\n")
-		return &rejection{code: CodeArgType}
+		return env.wrongType(regno, r, types)
 	}
-	switch {
-	case meta.helper.Releases && regno == isa.R1:
-		if r.Off != 0 {
-			return env.reject(CodeModifiedPtr, "R%d must have zero offset when passed to release func or trusted arg to kfunc\n", regno)
+	if r.Type.base() == PtrToBTFID {
+		if err := env.checkBTFArg(meta, i, kind, regno, r, null, release); err != nil {
+			return err
 		}
-		return env.checkFixedOffset(r, regno, false)
-	case t == PtrToStack, t.isPkt(), t == PtrToMapKey, t == PtrToMapValue, t.base() == PtrToMem, t == PtrToBuf, t == Scalar:
+	}
+	if kind == spec.ArgDynptr && r.Type == PtrToStack {
 		return nil
-	case t.base() == PtrToBTFID:
-		return notModelled("a typed kernel pointer as argument of %s", meta.helper.Name)
 	}
-	return env.checkFixedOffset(r, regno, false)
+	return env.argOffset(r, regno, release)
 }
 
 // checkArgUse does with the argument what its kind asks for (the second half of
@@ -165,6 +216,9 @@ func (env *env) checkArgUse(meta *callMeta, i int, kind spec.ArgKind, regno isa.
 	}
 	switch kind {
 	case spec.ArgConstMapPtr:
+		if meta.m != nil && (meta.m != r.Map || meta.mapUID != r.MapUID) {
+			return env.reject(CodeArgType, "timer pointer in R1 map_uid=%d doesn't match map pointer in R2 map_uid=%d\n", meta.mapUID, r.MapUID)
+		}
 		meta.m, meta.mapUID = r.Map, r.MapUID
 		return nil
 	case spec.ArgMapKey:
@@ -188,6 +242,38 @@ func (env *env) checkArgUse(meta *callMeta, i int, kind spec.ArgKind, regno isa.
 		return env.checkHelperMem(regno, int64(meta.m.ValueSize), spec.Read, false, nil)
 	case spec.ArgFunc:
 		meta.subprog = int(r.Subprog)
+	case spec.ArgPerCPUBTFID:
+		meta.perCPU = r.BTF
+	case spec.ArgSpinLock:
+		if env.inLessCallback() {
+			return env.reject(CodeLock, "can't spin_{lock,unlock} in rbtree cb\n")
+		}
+		return env.spinLock(regno, spinLock{lock: meta.helper.ID == helperSpinLock})
+	case spec.ArgTimer:
+		return env.timerArg(meta, regno, r)
+	case spec.ArgKptr:
+		return env.xchgTarget(meta, r, regno)
+	case spec.ArgDynptr:
+		if err := env.dynptrArg(regno); err != nil {
+			return err
+		}
+		want := DynptrNone
+		mutates := false
+		switch meta.helper.ID {
+		case helperSubmitDynptr, helperDiscardDynptr:
+			want, mutates = DynptrOfRingBuf, true
+		}
+		_, err := env.useDynptr(regno, mutates, want)
+		return err
+	case spec.ArgUninitDynptr:
+		if err := env.dynptrArg(regno); err != nil {
+			return err
+		}
+		made := DynptrOfLocal
+		if meta.helper.ID == helperReserveDynptr {
+			made = DynptrOfRingBuf
+		}
+		return env.makeDynptr(regno, made, 0)
 	case spec.ArgFixedMem:
 		return env.checkHelperMem(regno, int64(meta.helper.ArgSizes[i]), spec.Read, false, nil)
 	case spec.ArgLong, spec.ArgInt:
@@ -262,6 +348,12 @@ func (env *env) checkSizeArg(meta *callMeta, i int, regno isa.Register, r *RegSt
 	} else if writesMem[meta.helper.Name] {
 		t = spec.Write
 	}
+	return env.checkSized(regno, r, t, zeroOK, raw)
+}
+
+// checkSized checks memory whose size is in the register regno, and its address in
+// the one before it (check_mem_size_reg).
+func (env *env) checkSized(regno isa.Register, r *RegState, t spec.Access, zeroOK bool, raw *rawMem) error {
 	switch {
 	case r.SMin < 0:
 		return env.reject(CodeSizeArg, "R%d min value is negative, either use unsigned or 'var &= const'\n", regno)
@@ -343,4 +435,17 @@ func (env *env) checkConstStr(regno isa.Register, r *RegState) error {
 		}
 	}
 	return env.reject(CodeArgType, "string is not zero-terminated\n")
+}
+
+// wrongType says what a register is and what it should be.
+func (env *env) wrongType(regno isa.Register, r *RegState, types []RegType) error {
+	env.say("R%d type=%s expected=", regno, r.Type)
+	for i, want := range types {
+		if i > 0 {
+			env.say(", ")
+		}
+		env.say("%s", want)
+	}
+	env.say("\n")
+	return &rejection{code: CodeArgType}
 }

@@ -91,9 +91,29 @@ func (env *env) mapFits(m *spec.MapSpec, id spec.HelperID) error {
 	types, wants := helperMaps[name]
 	if limited && !slices.Contains(helpers, name) || wants && !slices.Contains(types, m.Type) {
 		if m.Type == spec.MapSockmap || m.Type == spec.MapSockhash {
-			return notModelled("%s on a %v", name, m.Type) // some attach types may
+			if id == helperMapUpdate || id == helperMapDelete {
+				if env.mayUpdateSockmap(id) {
+					return nil
+				}
+				env.say("cannot update sockmap in this context\n")
+			}
 		}
 		return env.reject(CodeMapHelper, "cannot pass map_type %d into func %s#%d\n", m.Type, name, id)
 	}
 	return nil
+}
+
+// mayUpdateSockmap reports whether sockets can be put into or taken out of the map
+// here, where no one holds their lock (may_update_sockmap).
+func (env *env) mayUpdateSockmap(id spec.HelperID) bool {
+	switch env.prog.Type {
+	case spec.ProgTracing:
+		return env.prog.Attach == spec.AttachTraceIter
+	case spec.ProgSockOps:
+		return id == helperMapDelete
+	case spec.ProgSocketFilter, spec.ProgSchedCls, spec.ProgSchedAct, spec.ProgXDP, spec.ProgSKReuseport,
+		spec.ProgFlowDissector, spec.ProgSKLookup:
+		return true
+	}
+	return false
 }

@@ -274,7 +274,8 @@ func (s *State) frameInsn(frame int) int {
 
 // usesDefs returns the registers that an instruction reads and overwrites
 // (compute_insn_live_regs).
-func usesDefs(ins isa.Instruction) (use, def uint16) {
+func (env *env) usesDefs(pc int) (use, def uint16) {
+	ins := env.insns[pc]
 	d, s := uint16(1)<<ins.Dst(), uint16(1)<<ins.Src()
 	const saved, args = uint16(0x3f), uint16(0x3e)
 	switch ins.Op.Class() {
@@ -331,6 +332,8 @@ func usesDefs(ins isa.Instruction) (use, def uint16) {
 			if h := spec.HelperByID(spec.HelperID(ins.Imm)); h != nil {
 				return uint16(1)<<(h.NumArgs()+1) - 2, saved
 			}
+		} else if k := env.kfuncAt(pc); ins.IsKfuncCall() && k != nil {
+			return uint16(1)<<(len(k.Args)+1) - 2, saved
 		}
 		return args, saved
 	}
@@ -347,7 +350,7 @@ func (env *env) computeLiveRegs() error {
 	for changed := true; changed; {
 		changed = false
 		for pc := len(env.insns) - 1; pc >= 0; pc-- {
-			use, def := usesDefs(env.insns[pc])
+			use, def := env.usesDefs(pc)
 			if env.insns[pc].Op == 0 {
 				continue
 			}

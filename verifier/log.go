@@ -162,6 +162,12 @@ func regString(r *RegState, frame int32) string {
 			return sb.String()
 		}
 	}
+	if r.Type.base() == PtrToArena {
+		return sb.String()
+	}
+	if r.Type.base() == PtrToBTFID {
+		sb.WriteString(typeName(r.BTF))
+	}
 	sb.WriteByte('(')
 	sep := ""
 	add := func(format string, args ...any) {
@@ -178,6 +184,9 @@ func regString(r *RegState, frame int32) string {
 	if r.RefObjID != 0 {
 		add("ref_obj_id=%d", r.RefObjID)
 	}
+	if r.Type&NonOwnRef != 0 && r.Type&MemAlloc != 0 {
+		add("non_own_ref")
+	}
 	switch r.Type.base() {
 	case ConstPtrToMap, PtrToMapKey, PtrToMapValue:
 		if r.Map.Name != "" {
@@ -193,6 +202,9 @@ func regString(r *RegState, frame int32) string {
 	}
 	if r.Type.base() == PtrToMem {
 		add("sz=%s", unum(uint64(r.MemSize)))
+	}
+	if r.Type == PtrToDynptr {
+		add("type=%s", r.Dynptr)
 	}
 	if r.VarOff.IsConst() {
 		if r.VarOff.Value != 0 {
@@ -212,7 +224,7 @@ func regString(r *RegState, frame int32) string {
 // (BPF_OBJ_NAME_LEN).
 func mapLogName(m *spec.MapSpec) string { return m.Name[:min(len(m.Name), 15)] }
 
-const slotLetters = "?rm0"
+const slotLetters = "?rm0dif"
 
 // stateString prints a frame: all of it, or what the last instruction touched
 // (print_verifier_state).
@@ -229,7 +241,7 @@ func (env *env) stateString(s *State, frame int, all bool) string {
 		}
 		fmt.Fprintf(&sb, " R%d=%s", i, regString(r, int32(f.FrameNo)))
 	}
-	for i := range f.Stack {
+	for i := 0; i < len(f.Stack); i++ {
 		if !all && env.scratchedStack>>min(i, 63)&1 == 0 {
 			continue
 		}
@@ -241,6 +253,19 @@ func (env *env) stateString(s *State, frame int, all bool) string {
 			valid = valid || t != SlotInvalid
 		}
 		if !valid {
+			continue
+		}
+		switch r := &slot.Spilled; letters[regSize-1] {
+		case 'd':
+			i++ // the slot by which it is addressed
+			if i < len(f.Stack) {
+				writeDynptr(&sb, i, &f.Stack[i].Spilled)
+			}
+			continue
+		case 'i':
+			if r.RefObjID != 0 {
+				fmt.Fprintf(&sb, " fp%d=iter_%s(ref_id=%d,state=%s,depth=%d)", -(i+1)*regSize, iterName(r.BTF), r.RefObjID, r.Iter, r.Depth)
+			}
 			continue
 		}
 		fmt.Fprintf(&sb, " fp%d=", -(i+1)*regSize)
@@ -334,3 +359,18 @@ func (env *env) printInsn() {
 func (env *env) scratchReg(r isa.Register) { env.scratchedRegs |= 1 << r }
 func (env *env) scratchSlot(spi int)       { env.scratchedStack |= 1 << min(spi, 63) }
 func (env *env) scratchAll()               { env.scratchedRegs, env.scratchedStack = 1<<frameRegs-1, ^uint64(0) }
+
+func writeDynptr(sb *strings.Builder, spi int, r *RegState) {
+	fmt.Fprintf(sb, " fp%d=dynptr_%s(", -(spi+1)*regSize, r.Dynptr)
+	sep := ""
+	for _, f := range [...]struct {
+		name string
+		v    uint32
+	}{{"id", r.ID}, {"ref_id", r.RefObjID}, {"dynptr_id", r.DynptrID}} {
+		if f.v != 0 {
+			fmt.Fprintf(sb, "%s%s=%d", sep, f.name, f.v)
+			sep = ","
+		}
+	}
+	sb.WriteByte(')')
+}

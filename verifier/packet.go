@@ -132,7 +132,7 @@ func markPacketEnd(s *State, no isa.Register, r int32) {
 // (clear_all_pkt_pointers).
 func (env *env) dropPackets() {
 	env.cur.regs(func(_ *FuncState, r *RegState) {
-		if r.Type.isPktAny() {
+		if r.Type.isPktAny() || r.Type&DynptrSKB != 0 || r.Type&DynptrXDP != 0 {
 			*r = unknownScalar()
 		}
 	})

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"bpfvm/isa"
-	"bpfvm/spec"
 )
 
 // backtrack is the set of registers and stack slots, by frame, whose values must
@@ -366,7 +365,7 @@ func (env *env) walkJump(ins isa.Instruction, pc, subseq int, h *jump) (done boo
 		}
 		bt.regs[bt.frame] |= args
 		return true, nil
-	case ins.IsHelperCall() && syncCallback(spec.HelperID(ins.Imm)) && pc != subseq-1:
+	case env.aux[pc].callsBack && pc != subseq-1:
 		// The beginning of a callback: what it was given came from the kernel.
 		if bt.regs[bt.frame]&^argRegs != 0 || bt.slots[bt.frame] != 0 {
 			return true, bug("precision walk: registers %#x, slots %#x at the entry of a callback", bt.regs[bt.frame], bt.slots[bt.frame])

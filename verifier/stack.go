@@ -78,6 +78,9 @@ func (env *env) storeStackFixed(f *FuncState, off, size int, value int) error {
 	if value >= 0 {
 		reg = &cur.Regs[value]
 	}
+	if err := env.destroyDynptr(f, spi); err != nil {
+		return err
+	}
 	env.scratchSlot(spi)
 	if size == regSize {
 		env.markStackWrite(f.FrameNo, spi)
@@ -122,9 +125,9 @@ func (env *env) storeStackFixed(f *FuncState, off, size int, value int) error {
 		s.Spilled.Type = NotInit
 		// A slot that held a register becomes numbers, but not those bytes that
 		// were never written.
-		if s.isSpilled() {
+		if s.isSpecial() {
 			for i := range s.Type {
-				if s.Type[i] == SlotSpill {
+				if s.Type[i] != SlotInvalid {
 					s.Type[i] = SlotMisc
 				}
 			}
@@ -153,6 +156,11 @@ func (env *env) storeStackVar(f *FuncState, ptr *RegState, off, size int, value 
 	var reg *RegState
 	if value >= 0 {
 		reg = &env.cur.cur().Regs[value]
+	}
+	for i := lo; i < hi; i++ {
+		if err := env.destroyDynptr(f, (-i-1)/regSize); err != nil {
+			return err
+		}
 	}
 	zero := reg != nil && reg.isNull() || reg == nil && ins.Op.Class() == isa.ClassST && ins.Imm == 0
 	zeroUsed := false
@@ -238,6 +246,12 @@ func (env *env) loadStackFixed(f *FuncState, off, size int, dst int) error {
 	env.markStackRead(f.FrameNo, spi)
 	spilledRead := true
 	if !s.isSpilled() {
+		for i := range size {
+			switch s.Type[((slot-i)%regSize+regSize)%regSize] {
+			case SlotDynptr, SlotIter, SlotIRQ:
+				return env.reject(CodeStackBounds, "invalid read from stack off %d+%d size %d\n", off, i, size)
+			}
+		}
 		// Bytes that were never written may be read with CAP_PERFMON, which every
 		// program here is taken to have (env->allow_uninit_stack).
 		if dst >= 0 {
@@ -323,6 +337,11 @@ func (env *env) checkStackRange(regno isa.Register, off, size int64, zeroOK, wri
 		lo, hi = r.SMin+off, r.SMax+off
 	}
 	if raw != nil {
+		for i := lo; i < hi+size; i++ {
+			if slot := int(-i - 1); slot/regSize < len(f.Stack) && f.Stack[slot/regSize].Type[slot%regSize] == SlotDynptr {
+				return env.reject(CodeDynptr, "potential write to dynptr at off=%d disallowed\n", i)
+			}
+		}
 		raw.reg, raw.size = regno, size
 		return nil
 	}
@@ -332,6 +351,11 @@ func (env *env) checkStackRange(regno isa.Register, off, size int64, zeroOK, wri
 		t := &s.Type[slot%regSize]
 		// Of what a helper writes nothing stays known.
 		switch {
+		case *t == SlotDynptr || *t == SlotIter || *t == SlotIRQ:
+			if r.VarOff.IsConst() {
+				return env.reject(CodeStackBounds, "invalid read from stack R%d off %d+%d size %d\n", regno, lo, i-lo, size)
+			}
+			return env.reject(CodeStackBounds, "invalid read from stack R%d var_off %s+%d size %d\n", regno, r.VarOff, i-lo, size)
 		case !write || *t == SlotMisc:
 		case *t == SlotZero || *t == SlotInvalid:
 			*t = SlotMisc

@@ -35,6 +35,16 @@ type StackSlot struct {
 	Type    [regSize]SlotType
 }
 
+// isSpecial reports whether the slot holds a register or an object of the kernel's
+// (is_stack_slot_special).
+func (s *StackSlot) isSpecial() bool {
+	switch s.Type[regSize-1] {
+	case SlotSpill, SlotDynptr, SlotIter, SlotIRQ:
+		return true
+	}
+	return false
+}
+
 // isSpilled reports whether the slot holds a register; narrow spills cover the
 // upper types only (is_spilled_reg).
 func (s *StackSlot) isSpilled() bool { return s.Type[regSize-1] == SlotSpill }

@@ -20,6 +20,7 @@ type subprog struct {
 	called, verified bool // global functions
 	// changesPacket says that a call may move the packet.
 	changesPacket bool
+	mightSleep    bool
 }
 
 // findSubprogs makes a function of slot 0, of each call's target and of each
@@ -39,6 +40,13 @@ func (env *env) findSubprogs() error {
 			pc++
 		}
 	}
+	cb, err := env.findExceptionCallback()
+	if err != nil {
+		return err
+	}
+	if cb > 0 {
+		starts = append(starts, cb)
+	}
 	slices.Sort(starts)
 	starts = slices.Compact(starts)
 	// Functions that the object names are functions too: libbpf's func_info
@@ -54,6 +62,10 @@ func (env *env) findSubprogs() error {
 		sp := subprog{start: s, end: end}
 		if f := env.prog.FuncAt(isa.PC(s)); f != nil && f.PC == isa.PC(s) {
 			sp.name, sp.global = f.Name, f.Global && i > 0
+		}
+		if cb > 0 && s == cb {
+			env.exceptionCB = i
+			sp.called = true // by the kernel
 		}
 		env.subprogs = append(env.subprogs, sp)
 	}
@@ -113,6 +125,16 @@ func (env *env) checkSubprogs() error {
 		}
 	}
 	env.insnIdx = -1
+	for i := 1; i < len(env.subprogs) && btf; i++ { // check_btf_func
+		sp := &env.subprogs[i]
+		if !sp.ldAbs && !sp.tailCall || env.returnsInt(i) {
+			continue
+		}
+		if sp.ldAbs {
+			return env.reject(CodeLdAbs, "LD_ABS is only allowed in functions that return 'int'.\n")
+		}
+		return env.reject(CodeTailCallStack, "tail_call is only allowed in functions that return 'int'.\n")
+	}
 	for i := 1; i < len(env.subprogs) && !btf; i++ { // check_abnormal_return
 		if env.subprogs[i].ldAbs {
 			return env.reject(CodeLdAbs, "LD_ABS is not allowed in subprogs without BTF\n")
@@ -139,7 +161,7 @@ func (env *env) checkStackDepth() error {
 	env.insnIdx = -1
 	private := env.prog.Type.Info().PrivateStack && !env.usesTailCall
 	for i := len(env.subprogs) - 1; i >= 0; i-- {
-		if i == 0 || env.subprogs[i].asyncCB {
+		if i == 0 || env.subprogs[i].asyncCB || i == env.exceptionCB {
 			if err := env.checkChain(i, private && i == 0); err != nil {
 				return err
 			}
@@ -191,10 +213,22 @@ func (env *env) checkChain(root int, private bool) error {
 		top := &chain[len(chain)-1]
 		next := -1
 		for ; top.pc < env.subprogs[top.sub].end; top.pc++ {
+			if env.throws(top.pc) {
+				inCB := false
+				for _, f := range chain {
+					inCB = inCB || env.subprogs[f.sub].isCallback
+				}
+				if inCB {
+					return env.reject(CodeException, "bpf_throw kfunc (insn %d) cannot be called from callback subprog %d\n", top.pc, top.sub)
+				}
+			}
 			if t, ok := env.insns.CallTarget(isa.PC(top.pc)); ok {
 				sub := env.subprogAt(int(t))
 				if env.subprogs[sub].asyncCB && !env.insns[top.pc].IsPseudoCall() {
 					continue
+				}
+				if sub == env.exceptionCB {
+					return env.reject(CodeException, "insn %d cannot call exception cb directly", top.pc)
 				}
 				next = sub
 				top.pc++

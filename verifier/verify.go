@@ -19,6 +19,9 @@ type Options struct {
 	BTF []byte
 	// Target is the kernel's BTF; nil is that of Linux 6.18 which comes along.
 	Target *btf.Spec
+	// Symbol reports whether the kernel tells the address of a variable; nil stands
+	// for a kernel that tells all.
+	Symbol func(name string) bool
 	// LogLevel is a combination of LogLevel1, LogLevel2 and LogStats.
 	LogLevel int
 	// LogLimit bounds the log's length in bytes; 0 is 64 MiB.
@@ -158,6 +161,8 @@ type env struct {
 	target  *btf.Spec // of the kernel
 	records map[btf.Type]*record
 	attach  attachTarget
+	// exceptionCB is the subprogram that bpf_throw calls, -1 for the default.
+	exceptionCB int
 
 	log vlog
 }
@@ -177,7 +182,8 @@ type insnAux struct {
 	ptrType       RegType // the pointer that a load or store went through
 	scc           int
 	mapUsed       *spec.MapSpec
-	taken, fell   bool // ways that the branch has gone
+	ksym          *RegState // what a load of a kernel variable's address gives
+	taken, fell   bool      // ways that the branch has gone
 }
 
 // Verify looks at every path of the program and reports whether the kernel would
@@ -203,7 +209,7 @@ func newEnv(prog *spec.ProgramSpec, opts Options) *env {
 		aux:      make([]insnAux, len(prog.Insns)),
 		maps:     make(map[string]*spec.MapSpec, len(opts.Maps)),
 		gpl:      spec.GPLCompatible(prog.License),
-		maxInsns: opts.MaxInsns,
+		maxInsns: opts.MaxInsns, exceptionCB: -1,
 	}
 	if env.maxInsns <= 0 {
 		env.maxInsns = spec.MaxInsns
@@ -270,7 +276,7 @@ func (env *env) check() error {
 		return err
 	}
 	steps := []func() error{
-		env.findSubprogs, env.checkSubprogs, env.resolveWide, env.checkCFG,
+		env.findAttachTarget, env.findSubprogs, env.checkSubprogs, env.resolveWide, env.prepareKfuncs, env.checkCFG,
 		env.computeLiveRegs, env.checkMain, env.checkGlobals, env.checkStackDepth,
 	}
 	for _, step := range steps {

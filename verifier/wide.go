@@ -34,10 +34,9 @@ func (env *env) resolveWide() error {
 		switch kind := isa.Pseudo(ins.Src()); kind {
 		case isa.PseudoImm64, isa.PseudoFunc:
 		case isa.PseudoBTFID:
-			if ref := env.aux[pc].ref; ref != nil {
-				return notModelled("kernel variable %s", ref.Name)
+			if err := env.findKsym(pc); err != nil {
+				return err
 			}
-			return notModelled("kernel variables")
 		case isa.PseudoMapFD, isa.PseudoMapIdx, isa.PseudoMapValue, isa.PseudoMapIdxValue:
 			ref := env.aux[pc].ref
 			if ref == nil {
@@ -92,9 +91,42 @@ func (env *env) mapForProgram(m *spec.MapSpec) error {
 	case spec.MapArena:
 		return notModelled("arenas")
 	case spec.MapCgroupStorage, spec.MapPerCPUCgroupStorage:
-		return notModelled("cgroup storage maps")
+		for _, aux := range env.aux {
+			if aux.mapUsed != nil && aux.mapUsed != m && aux.mapUsed.Type == m.Type {
+				return env.reject(CodeMapProgram, "only one cgroup storage of each type is allowed\n")
+			}
+		}
+	}
+	tracing := false
+	switch env.prog.Type {
+	case spec.ProgKprobe, spec.ProgTracepoint, spec.ProgPerfEvent, spec.ProgRawTracepoint, spec.ProgRawTracepointWritable:
+		tracing = true
+	}
+	rec := env.mapRecord(m)
+	switch locks := rec.has(fieldSpinLock, fieldResSpinLock); {
+	case tracing && rec.has(fieldListHead, fieldRBRoot):
+		return env.reject(CodeMapProgram, "tracing progs cannot use bpf_{list_head,rb_root} yet\n")
+	case locks && env.prog.Type == spec.ProgSocketFilter:
+		return env.reject(CodeMapProgram, "socket filter progs cannot use bpf_spin_lock yet\n")
+	case locks && tracing:
+		return env.reject(CodeMapProgram, "tracing progs cannot use bpf_spin_lock yet\n")
+	case tracing && rec.has(fieldTimer):
+		return env.reject(CodeMapProgram, "tracing progs cannot use bpf_timer yet\n")
+	case tracing && rec.has(fieldWorkqueue):
+		return env.reject(CodeMapProgram, "tracing progs cannot use bpf_wq yet\n")
+	}
+	if env.prog.Flags&flagSleepable != 0 && !sleepableMaps[m.Type] {
+		return env.reject(CodeMapProgram, "Sleepable programs can only use array, hash, ringbuf and local storage maps\n")
 	}
 	return nil
+}
+
+// sleepableMaps may be used by programs that sleep (check_map_prog_compatibility).
+var sleepableMaps = map[spec.MapType]bool{
+	spec.MapHash: true, spec.MapLRUHash: true, spec.MapArray: true, spec.MapPerCPUHash: true, spec.MapPerCPUArray: true,
+	spec.MapLRUPerCPUHash: true, spec.MapArrayOfMaps: true, spec.MapHashOfMaps: true, spec.MapRingBuf: true,
+	spec.MapUserRingBuf: true, spec.MapInodeStorage: true, spec.MapSKStorage: true, spec.MapTaskStorage: true,
+	spec.MapCgrpStorage: true, spec.MapQueue: true, spec.MapStack: true, spec.MapArena: true,
 }
 
 // checkLdImm checks a wide instruction on a path (check_ld_imm).
@@ -110,6 +142,8 @@ func (env *env) checkLdImm(ins isa.Instruction) error {
 	}
 	d := env.reg(ins.Dst())
 	switch isa.Pseudo(ins.Src()) {
+	case isa.PseudoBTFID:
+		*d = *env.aux[env.insnIdx].ksym
 	case isa.PseudoImm64:
 		v, _ := env.insns.Imm64(isa.PC(env.insnIdx))
 		d.setConst(v)
@@ -143,19 +177,32 @@ func (env *env) checkLdImm(ins isa.Instruction) error {
 // result are those of a kernel function that only BTF tells.
 func (env *env) programTypeModelled() error {
 	switch t := env.prog.Type; t {
-	case spec.ProgTracing, spec.ProgLSM, spec.ProgExt, spec.ProgStructOps, spec.ProgRawTracepointWritable:
+	case spec.ProgExt, spec.ProgStructOps:
 		return notModelled("attach target of %v programs by BTF", t)
-	case spec.ProgLircMode2:
-		return notModelled("%v programs, which depend on the kernel's configuration", t)
-	case spec.ProgNetfilter:
-		return notModelled("context of %v programs by BTF", t)
 	case spec.ProgSyscall:
 		if env.prog.Flags&flagSleepable == 0 {
 			return env.reject(CodeSleep, "Syscall programs can only be sleepable\n")
 		}
 	}
-	if env.prog.Flags&flagSleepable != 0 && env.prog.Type != spec.ProgKprobe && env.prog.Type != spec.ProgSyscall {
+	if env.prog.Flags&flagSleepable != 0 && !env.canSleep() {
 		return env.reject(CodeSleep, "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable\n")
 	}
 	return nil
+}
+
+// canSleep reports program types that may be loaded as sleepable
+// (can_be_sleepable).
+func (env *env) canSleep() bool {
+	switch env.prog.Type {
+	case spec.ProgKprobe, spec.ProgSyscall, spec.ProgStructOps:
+		return true
+	case spec.ProgTracing:
+		switch env.prog.Attach {
+		case spec.AttachTraceFentry, spec.AttachTraceFexit, spec.AttachModifyReturn, spec.AttachTraceIter:
+			return true
+		}
+	case spec.ProgLSM:
+		return env.prog.Attach != spec.AttachLSMCgroup
+	}
+	return false
 }

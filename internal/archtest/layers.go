@@ -66,7 +66,7 @@ var Layers = []Layer{
 		External: []string{btf, txtar}, System: true},
 	{Package: "kernel", Imports: []string{"isa", "spec", "types"}, External: []string{cilium, sys}, Unsafe: true, System: true},
 	{Package: "debug", Imports: []string{"isa", "cfg", "spec", "types", "vm", "elf", "verifier", "interp", "runtime", "scenario", "trace"}, System: true},
-	{Package: "difftest", Imports: []string{"*"}, External: []string{txtar}, System: true},
+	{Package: "difftest", Imports: []string{"*"}, External: []string{btf, txtar}, System: true},
 	{Package: "unittest", Imports: []string{"isa", "spec", "types", "vm", "elf", "verifier", "interp", "jit", "runtime", "scenario"},
 		External: []string{btf, "golang.org/x/tools/txtar"}, System: true},
 	{Package: "bench", Imports: []string{"isa", "spec", "types", "vm", "elf", "verifier", "interp", "jit", "runtime", "scenario", "kernel"}, System: true},

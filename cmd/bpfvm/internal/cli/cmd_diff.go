@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -390,6 +391,9 @@ func (a *app) verdicts(ctx context.Context, args []string, f diffFlags) error {
 		return withCode(exitPrivilege, fmt.Errorf("--verdicts: %w", err))
 	}
 	defer k.Close()
+	if _, err := os.Stat(hostBTF); err == nil && a.flags.btf == "" {
+		a.flags.btf = "host" // both judge the program as this kernel would run it
+	}
 	doc := verdictsDoc{docHead: head("diff-verdicts"), Programs: []*difftest.ProgramVerdict{}, Refused: []refusal{}}
 	one := func(object string, cs *spec.CollectionSpec, p *spec.ProgramSpec) error {
 		v, err := difftest.CompareVerdicts(ctx, k, cs, p)
