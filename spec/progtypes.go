@@ -46,14 +46,15 @@ type PacketAccess uint8
 
 // Kinds of packet access.
 const (
-	PacketNone PacketAccess = iota
-	PacketRead
-	PacketWrite // and read
+	PacketNone  PacketAccess = iota
+	PacketLoad               // read, but helpers do not take packet memory
+	PacketRead               // read, also by helpers with HelperProto.PacketAccess
+	PacketWrite              // and write
 )
 
-// String returns "none", "read" or "read and write".
+// String returns "none", "read, not by helpers", "read" or "read and write".
 func (p PacketAccess) String() string {
-	return [...]string{"none", "read", "read and write"}[min(p, 2)]
+	return [...]string{"none", "read, not by helpers", "read", "read and write"}[min(p, 3)]
 }
 
 // Sleepable says whether programs of a type may sleep.

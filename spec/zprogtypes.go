@@ -91,6 +91,7 @@ var progTypes = [...]ProgTypeInfo{
 		Returns: "1 after a reply was stored in the context (reply field), 0 otherwise.",
 		Doc:     "Called at points in the life of TCP connections of a cgroup (timeouts, windows, state changes, header options).",
 		Caps:    []Cap{CapBPF, CapNetAdmin},
+		Packet:  PacketLoad,
 		Rets:    []RetValue{{0, "error"}, {1, "ok"}},
 	},
 	{Type: 14, Name: "sk_skb", Kernel: "BPF_PROG_TYPE_SK_SKB", Ctx: "__sk_buff", Since: "4.14", TestRun: "ENOTSUPP", PrivateStack: false,

@@ -54,12 +54,14 @@ func (e *emitter) progRules(s *stanza) {
 	}
 	switch p := s.get("packet"); p {
 	case "":
+	case "load":
+		e.pf("Packet: PacketLoad,\n")
 	case "read":
 		e.pf("Packet: PacketRead,\n")
 	case "write":
 		e.pf("Packet: PacketWrite,\n")
 	default:
-		e.errorf(s.line, "packet is %q, not read or write", p)
+		e.errorf(s.line, "packet is %q, not load, read or write", p)
 	}
 	switch sl := s.get("sleepable"); sl {
 	case "":
