@@ -84,6 +84,7 @@ func TestTarget(t *testing.T) {
 		"struct nsproxy", "struct cgroup", "struct request", "struct bio", "struct linux_binprm", "struct kmem_cache",
 		"struct bpf_perf_event_data_kern", "struct __sk_buff", "struct xdp_md", "enum bpf_map_type", "u64", "pid_t", "int",
 		"btf_trace_sched_switch", "btf_trace_sys_enter", "bpf_iter_num_new", "bpf_lsm_file_open", "bpf_iter_task", "do_unlinkat",
+		"tcp_connect", "mutex_lock", "bpf_lsm_bprm_check_security", "update_socket_protocol", "runqueues", "bpf_prog_active",
 	} {
 		if _, err := TypeByName(spec, name); err != nil {
 			t.Error(err)

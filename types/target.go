@@ -25,9 +25,10 @@ func TargetSource() string { return targetSource }
 
 // Target returns the BTF of Linux 6.18 on x86-64 that programs are relocated
 // against unless another is asked for: all named structures, unions, enums,
-// typedefs and integers of vmlinux, the prototypes of tracepoints
-// (btf_trace_NAME), kfuncs, LSM and iterator hooks and of common trace targets.
-// Variables and other functions are left out. It is unpacked on first use and
+// typedefs and integers of vmlinux, its per-CPU variables, the prototypes of
+// tracepoints (btf_trace_NAME), kfuncs, LSM hooks, iterators, and of all global
+// functions. Most static functions are left out; ids are not the kernel's own. The
+// recipe stands in internal/gentarget. It is unpacked on first use and
 // shared; it must not be changed.
 var Target = sync.OnceValues(func() (*btf.Spec, error) {
 	raw, err := TargetRaw()

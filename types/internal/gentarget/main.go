@@ -1,8 +1,15 @@
 // Command gentarget makes the embedded target BTF of package types from the BTF
-// of a running 6.18 kernel. It keeps what programs are relocated against and
-// what events are decoded with, and drops the kernel's functions and variables.
+// and the symbol table of a running 6.18 kernel, read as root:
 //
-//	go run bpfvm/types/internal/gentarget -in /sys/kernel/btf/vmlinux -dir types
+//	go run bpfvm/types/internal/gentarget -in /sys/kernel/btf/vmlinux -symbols /proc/kallsyms -dir types
+//
+// The recipe. Kept are all named types, in the order of the kernel's ids; the
+// per-CPU variables, which programs name as ksyms; and of the functions, whose
+// prototypes fentry, fexit, fmod_ret, LSM programs and kfunc calls need: every one
+// that is global in the symbol table, all kfuncs, LSM hooks and iterators, and
+// static ones that programs are known to trace. What these refer to comes with
+// them. Left out are other static functions and the rest of the plumbing of tracepoints and of
+// 32-bit system calls: together they would be as large as all types.
 package main
 
 import (
@@ -23,17 +30,22 @@ import (
 
 func main() {
 	in := flag.String("in", "/sys/kernel/btf/vmlinux", "raw BTF of the kernel")
+	symbols := flag.String("symbols", "/proc/kallsyms", "the kernel's symbol table")
 	dir := flag.String("dir", ".", "the folder of package types")
 	flag.Parse()
-	if err := run(*in, *dir); err != nil {
+	if err := run(*in, *symbols, *dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
 // run writes target.btf.gz and ztarget.go, which says what it was made from.
-func run(in, dir string) error {
+func run(in, symbols, dir string) error {
 	raw, err := os.ReadFile(in)
+	if err != nil {
+		return err
+	}
+	table, err := os.ReadFile(symbols)
 	if err != nil {
 		return err
 	}
@@ -41,7 +53,7 @@ func run(in, dir string) error {
 	if err != nil {
 		return err
 	}
-	trimmed, err := trim(spec)
+	trimmed, err := trim(spec, globals(string(table)))
 	if err != nil {
 		return err
 	}
@@ -65,9 +77,21 @@ package types
 const targetSource = "%x"
 `
 
+// globals returns the names of the global functions in a table of lines
+// "address type name", with T for those.
+func globals(table string) map[string]bool {
+	names := map[string]bool{}
+	for line := range strings.Lines(table) {
+		if w := strings.Fields(line); len(w) == 3 && w[1] == "T" { // modules have a fourth word
+			names[w[2]] = true
+		}
+	}
+	return names
+}
+
 // trim returns raw BTF with the types that keep chooses and everything that they
 // refer to, in the order of the kernel's ids.
-func trim(spec *btf.Spec) ([]byte, error) {
+func trim(spec *btf.Spec, global map[string]bool) ([]byte, error) {
 	b, err := btf.NewBuilder(nil, nil)
 	if err != nil {
 		return nil, err
@@ -76,7 +100,7 @@ func trim(spec *btf.Spec) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !keep(typ) {
+		if !keep(typ, global) {
 			continue
 		}
 		if _, err := b.Add(typ); err != nil {
@@ -88,7 +112,7 @@ func trim(spec *btf.Spec) ([]byte, error) {
 
 // keep says whether a type is wanted for itself. Among typedefs are the
 // btf_trace_* ones, whose prototypes describe the arguments of raw tracepoints.
-func keep(typ btf.Type) bool {
+func keep(typ btf.Type, global map[string]bool) bool {
 	switch t := typ.(type) {
 	case *btf.Struct, *btf.Union, *btf.Typedef, *btf.Int, *btf.Float:
 		return typ.TypeName() != ""
@@ -96,11 +120,14 @@ func keep(typ btf.Type) bool {
 		return t.Name != "" || slices.ContainsFunc(t.Values, func(v btf.EnumValue) bool {
 			return slices.ContainsFunc(keptConstants, func(p string) bool { return strings.HasPrefix(v.Name, p) })
 		})
+	case *btf.Var, *btf.Datasec:
+		return true
 	case *btf.Func:
-		if slices.Contains(t.Tags, "bpf_kfunc") || slices.Contains(keptFuncs, t.Name) {
+		begins := func(p string) bool { return strings.HasPrefix(t.Name, p) }
+		if slices.Contains(t.Tags, "bpf_kfunc") || slices.Contains(keptFuncs, t.Name) || slices.ContainsFunc(keptPrefixes, begins) {
 			return true
 		}
-		return slices.ContainsFunc(keptPrefixes, func(p string) bool { return strings.HasPrefix(t.Name, p) })
+		return global[t.Name] && !slices.ContainsFunc(plumbing, begins)
 	}
 	return false
 }
@@ -109,21 +136,28 @@ func keep(typ btf.Type) bool {
 // programs and scripts name.
 var keptConstants = []string{"BPF_", "IPPROTO_", "TCP_", "NF_", "TCPF_"}
 
-// keptPrefixes choose functions by how their names begin: hooks and targets that
-// tracing programs attach to.
-var keptPrefixes = []string{
-	"__bpf_trace_", // tracepoints, with the names of their arguments
-	"bpf_lsm_", "bpf_iter_", "bpf_fentry_test", "bpf_modify_return_test",
-	"vfs_", "tcp_", "udp_", "security_", "kmem_cache_", "ip_",
+// keptPrefixes choose functions by how their names begin although the symbol table
+// may not have them as global: tracepoints, with the names of their arguments, and
+// iterators, which are described by functions that the kernel frees after its start.
+var keptPrefixes = []string{"__bpf_trace_", "bpf_lsm_", "bpf_iter_"}
+
+// plumbing are global functions that nobody traces: what tracepoints are made of,
+// and system calls of 32-bit programs.
+var plumbing = []string{
+	"__traceiter_", "__probestub_", "perf_trace_", "trace_raw_output_", "trace_event_raw_event_",
+	"__ia32_sys_", "__ia32_compat_sys_", "__SCT__", "__pfx_",
 }
 
-// keptFuncs are further functions that examples trace.
+// keptFuncs are static functions that examples and tools trace.
 var keptFuncs = []string{
-	"do_unlinkat", "do_sys_openat2", "do_filp_open", "do_mkdirat", "do_exit", "do_nanosleep", "hrtimer_nanosleep",
-	"wake_up_new_task", "finish_task_switch", "try_to_wake_up", "schedule", "inet_csk_accept", "inet_listen",
-	"__sys_connect", "dev_queue_xmit", "__netif_receive_skb_core", "netif_receive_skb", "consume_skb", "kfree_skb_reason",
-	"blk_account_io_start", "blk_account_io_done", "blk_mq_start_request", "submit_bio", "filp_close", "fd_install",
-	"handle_mm_fault", "cap_capable", "commit_creds", "bprm_execve",
+	"htab_map_delete_elem", "inet_csk_accept", "lookup_elem_raw", "rcu_tasks_trace_postgp", "rcu_tasks_trace_pregp_step",
+	"finish_task_switch", "blk_account_io_start", "blk_account_io_done", "do_nanosleep", "do_sys_openat2", "do_unlinkat",
+	"__netif_receive_skb_core", "tcp_rcv_established", "tcp_v4_rcv", "tcp_reset", "tcp_fin", "tcp_send_fin",
+	"bpf_rstat_flush", "update_socket_protocol",
+	"update_curr", "enqueue_task_fair", "dequeue_task_fair", "do_exit", "oom_kill_process", "shrink_node",
+	"try_to_wake_up", "copy_process", "load_elf_binary", "exec_binprm", "ext4_file_read_iter", "ext4_file_write_iter",
+	"ext4_file_open", "ext4_sync_file", "do_idle", "mark_page_accessed", "account_page_dirtied", "target",
+	"bpf_local_storage_update", "__sk_mem_raise_allocated", "unix_listen", "unix_stream_connect", "unix_stream_sendmsg",
 }
 
 // pack compresses without a name or a time, so that equal input gives equal

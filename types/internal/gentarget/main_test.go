@@ -23,7 +23,7 @@ func TestDeterministic(t *testing.T) {
 	var files [2][]byte
 	for i := range files {
 		dir := t.TempDir()
-		if err := run(vmlinux, dir); err != nil {
+		if err := run(vmlinux, "/proc/kallsyms", dir); err != nil {
 			t.Fatal(err)
 		}
 		if files[i], err = os.ReadFile(filepath.Join(dir, "target.btf.gz")); err != nil {
@@ -47,6 +47,8 @@ func TestTrim(t *testing.T) {
 	proto := &btf.FuncProto{Return: i, Params: []btf.FuncParam{{Name: "p", Type: &btf.Pointer{Target: inner}}}}
 	b, err := btf.NewBuilder([]btf.Type{
 		&btf.Func{Name: "static_helper", Type: proto},
+		&btf.Func{Name: "global_function", Type: proto},
+		&btf.Func{Name: "__traceiter_x", Type: proto},
 		&btf.Func{Name: "bpf_iter_x", Type: proto},
 		&btf.Func{Name: "tagged", Type: proto, Tags: []string{"bpf_kfunc"}},
 		&btf.Var{Name: "jiffies", Type: i},
@@ -60,7 +62,7 @@ func TestTrim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := trim(spec)
+	raw, err := trim(spec, globals("0 T global_function\n0 T __traceiter_x\n0 t static_helper\n0 T in_module [m]\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +71,8 @@ func TestTrim(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]bool{
-		"int": true, "inner": true, "bpf_iter_x": true, "tagged": true, "static_helper": false, "jiffies": false, "nobody": false,
+		"int": true, "inner": true, "bpf_iter_x": true, "tagged": true, "static_helper": false, "jiffies": true,
+		"global_function": true, "__traceiter_x": false, "nobody": false,
 	} {
 		if _, err := got.AnyTypeByName(name); (err == nil) != want {
 			t.Errorf("%s: %v, kept should be %v", name, err, want)
