@@ -62,14 +62,7 @@ func (e *Refused) SkipReason() string { return e.Reason }
 // Run runs a case. What the programs are given, packets and map contents, is taken
 // from a run on the step loop.
 func (k *Kernel) Run(ctx context.Context, c *Case) (*Outcome, error) {
-	p, err := c.program()
-	if err != nil {
-		return nil, &Refused{Reason: "the kernel runs one program by itself, not a collection on events"}
-	}
-	if err := canTestRun(c, p); err != nil {
-		return nil, err
-	}
-	in, err := inputsOf(ctx, c, p)
+	p, in, err := inputsFor(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +91,20 @@ func (k *Kernel) Run(ctx context.Context, c *Case) (*Outcome, error) {
 		}
 	}
 	return out, nil
+}
+
+// inputsFor returns the program of a case and what it is to be given. The error is a
+// *Refused where the kernel cannot run the case.
+func inputsFor(ctx context.Context, c *Case) (*spec.ProgramSpec, *kernelInputs, error) {
+	p, err := c.program()
+	if err != nil {
+		return nil, nil, &Refused{Reason: "the kernel runs one program by itself, not a collection on events"}
+	}
+	if err := canTestRun(c, p); err != nil {
+		return nil, nil, err
+	}
+	in, err := inputsOf(ctx, c, p)
+	return p, in, err
 }
 
 // runError makes a refusal of the load a reason to be counted.
@@ -152,6 +159,7 @@ type kernelInputs struct {
 	maps   map[string][]spec.MapKV
 	strip  int // bytes that the kernel takes off the front of a packet
 	after  scenario.Snapshot
+	result *scenario.Result // of the step loop
 }
 
 // inputsOf lets a case happen to the step loop and notes what the program was given.
@@ -167,6 +175,7 @@ func inputsOf(ctx context.Context, c *Case, p *spec.ProgramSpec) (*kernelInputs,
 	if p.Type == spec.ProgSocketFilter {
 		in.strip = ethBytes // net/bpf/test_run.c: bpf_prog_test_run_skb, is_l2
 	}
+	l.opts.KeepRuns = true
 	l.opts.OnRun = func(r *scenario.ProgRun) error {
 		in.events = append(in.events, r.Event)
 		if r.Packet == nil {
@@ -197,7 +206,7 @@ func inputsOf(ctx context.Context, c *Case, p *spec.ProgramSpec) (*kernelInputs,
 			in.maps[m.Spec.Name] = kvs
 		}
 	}
-	in.after = res.Maps
+	in.after, in.result = res.Maps, res
 	return in, nil
 }
 

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"bpfvm/difftest"
-	"bpfvm/runtime"
-	"bpfvm/scenario"
 	"bpfvm/spec"
 
 	"github.com/spf13/cobra"
@@ -312,41 +310,7 @@ func (d *differ) skip(name string, err error) {
 
 // caseOf makes a case of an object and the inputs that the flags name.
 func (d *differ) caseOf(o *object, prog string) (*difftest.Case, error) {
-	r := &running{a: d.a, f: d.f.run, o: o, prog: prog}
-	if err := r.setVariables(); err != nil {
-		return nil, err
-	}
-	target, err := d.a.targetBTF()
-	if err != nil {
-		return nil, err
-	}
-	c := &difftest.Case{
-		Name: display(o.path), Spec: o.coll, Repeat: d.f.run.repeat,
-		Runtime: runtime.Options{Target: target, Budget: d.f.run.maxSteps},
-	}
-	if d.f.run.events != "" || d.f.run.pcap != "" || len(d.f.run.pkts) > 0 {
-		in, err := r.inputs()
-		if err != nil {
-			return nil, err
-		}
-		c.Script, c.Frames, c.Files = in.script, in.frames, in.files
-	}
-	if len(d.f.run.maps) > 0 {
-		c.Prepare = func(rt *runtime.Runtime, coll *runtime.Collection) error {
-			fill := *r
-			fill.rt, fill.coll = rt, coll
-			if fill.maps, err = scenario.NewMaps(rt, coll); err != nil {
-				return err
-			}
-			for _, m := range d.f.run.maps {
-				if err := fill.fillMap(m); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-	}
-	return c, nil
+	return (&running{a: d.a, f: d.f.run, o: o, prog: prog}).asCase()
 }
 
 // untilDone forgets the error of work that was stopped because the time is over: what

@@ -9,6 +9,7 @@ import (
 	"bpfvm/cover"
 	"bpfvm/runtime"
 	"bpfvm/scenario"
+	"bpfvm/vm"
 
 	"github.com/spf13/cobra"
 )
@@ -22,7 +23,8 @@ func cmdRun() *command {
 			"As in the kernel, only what the verifier accepts runs; --unverified runs the rest too. The " +
 			"default engine is the checked interpreter (--engine=step), which follows every register and " +
 			"stops at the first access that no verifier would let pass. --engine=interp and --engine=jit " +
-			"check memory only and are faster. Assembly without a program type is not verified.\n\n" +
+			"check memory only and are faster. --engine=kernel gives packets to the kernel of this machine " +
+			"(Linux, with privilege), which judges and runs the program. Assembly without a program type is not verified.\n\n" +
 			"\"bpfvm help events\", \"help packets\" and \"help maps\" explain what --events, --pkt and --map " +
 			"read. --expect FILE holds lines \"expect ...\" as in event scripts, or lines of an earlier run's " +
 			"output (#1 ... r0=1), which must come out the same. --pcap-out takes all packets as the program " +
@@ -127,7 +129,14 @@ func (a *app) run(arg string, f runFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	engine, err := compileEngine(f.engine)
+	inKernel := f.engine == "kernel"
+	var engine vm.Engine
+	var err error
+	if inKernel {
+		_, err = pickEngine(f.engine)
+	} else {
+		engine, err = compileEngine(f.engine)
+	}
 	if err != nil {
 		return err
 	}
@@ -141,7 +150,7 @@ func (a *app) run(arg string, f runFlags) error {
 		return err
 	}
 	r := &running{a: a, f: f, o: o, prog: t.prog, types: newMapTypes(o), doc: runDoc{
-		docHead: head("run"), Object: display(t.path), Engine: engine.Name(), Runs: []*scenario.ProgRun{},
+		docHead: head("run"), Object: display(t.path), Engine: f.engine, Runs: []*scenario.ProgRun{},
 		Maps: scenario.Snapshot{}, Changes: []scenario.MapChange{}, Expect: []scenario.ExpectResult{},
 		Skipped: refusals(o), Warning: []string{},
 	}}
@@ -154,6 +163,12 @@ func (a *app) run(arg string, f runFlags) error {
 			return fmt.Errorf("%s: %w", display(o.path), o.refused)
 		}
 		return inputErr("%s: the object holds no program", display(o.path))
+	}
+	if inKernel {
+		if err := r.runKernel(); err != nil {
+			return err
+		}
+		return r.show(counted)
 	}
 	if p := o.bareProgram(t.prog); p != nil && f.events == "" && f.pcap == "" && len(f.pkts) == 0 {
 		return r.runBare(p, engine)
@@ -182,11 +197,23 @@ func (a *app) run(arg string, f runFlags) error {
 	if runErr != nil && len(r.doc.Runs) == 0 {
 		return runErr
 	}
+	if err := r.show(counted); runErr == nil || err != nil && !errors.Is(err, errAnswered) {
+		return err
+	}
+	return runErr
+}
+
+// show writes the document and gives the verdict.
+func (r *running) show(counted *cover.Recorder) error {
+	a, f := r.a, r.f
 	if err := r.writePcap(); err != nil {
 		return err
 	}
 	r.finish()
 	for _, name := range r.accepted {
+		if r.coll == nil {
+			break // with the kernel's engine
+		}
 		counted.Add(r.coll.Program(name).Spec())
 	}
 	report := counted.Report()
@@ -199,12 +226,9 @@ func (a *app) run(arg string, f runFlags) error {
 		r.write()
 	}
 	if f.cover != "" {
-		if err := a.writeCover(f.cover, display(o.path), report); err != nil {
+		if err := a.writeCover(f.cover, display(r.o.path), report); err != nil {
 			return err
 		}
-	}
-	if runErr != nil {
-		return runErr
 	}
 	return r.verdict()
 }

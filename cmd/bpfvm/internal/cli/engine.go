@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,9 +26,18 @@ func engines() []engineInfo {
 		{name: "step", what: "checked interpreter: every access, every register"},
 		{name: "interp", what: "fast interpreter: checks memory accesses only"},
 		jitEngine(),
-		{name: "kernel", what: "the kernel's own, through bpf(2)",
-			missing: "not in this version of bpfvm", exit: exitPrivilege},
+		kernelEngine(),
 	}
+}
+
+// kernelEngine says whether there is a kernel to ask; whether it may be asked, it
+// says itself.
+func kernelEngine() engineInfo {
+	e := engineInfo{name: "kernel", what: "the kernel's own, through bpf(2): needs Linux and privilege"}
+	if runtime.GOOS != "linux" {
+		e.missing, e.exit = "Linux only", exitPrivilege
+	}
+	return e
 }
 
 // jitEngine says whether machine code runs here.
@@ -73,6 +83,8 @@ func compileEngine(name string) (vm.Engine, error) {
 		return interp.Step, nil
 	case "jit":
 		return jit.Engine, nil
+	case "kernel":
+		return nil, unsupportedErr("--engine=kernel: this command runs instructions, the kernel runs programs: use run, diff or kernel")
 	}
 	return interp.Fast, nil
 }

@@ -133,7 +133,7 @@ func (r *running) valueLines(m *spec.MapSpec, key string, before, after []byte) 
 	case after == nil:
 		l.mark = '-'
 	}
-	if m.Type.PerCPU() && len(before) == len(after) && r.rt.CPUs() > 1 {
+	if m.Type.PerCPU() && len(before) == len(after) && r.rt != nil && r.rt.CPUs() > 1 {
 		return r.perCPULines(m, l, before, after)
 	}
 	text := func(b []byte) string {

@@ -22,7 +22,10 @@ func (r *running) write() {
 		r.a.warn("%s", w)
 	}
 	s := r.doc.Summary
-	line := fmt.Sprintf("%s, %s, %s", plural(s.Events, "event"), plural(s.Runs, "run"), plural(int(s.Insns), "instruction"))
+	line := fmt.Sprintf("%s, %s", plural(s.Events, "event"), plural(s.Runs, "run"))
+	if r.f.engine != "kernel" {
+		line += ", " + plural(int(s.Insns), "instruction")
+	}
 	if s.Trapped > 0 {
 		line += fmt.Sprintf(", %d faulted", s.Trapped)
 	}
@@ -56,7 +59,10 @@ func (r *running) rows() []runRow {
 	}
 	rows := make([]runRow, len(runs))
 	for i, run := range runs {
-		row := runRow{insns: fmt.Sprintf("%d insns", run.Insns)}
+		row := runRow{}
+		if r.f.engine != "kernel" { // which does not count them
+			row.insns = fmt.Sprintf("%d insns", run.Insns)
+		}
 		if run.Packet != nil {
 			summary, note, _ := strings.Cut(run.Packet.Summary(), " (")
 			row.size, row.what, _ = strings.Cut(summary, " ")
