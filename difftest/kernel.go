@@ -198,6 +198,9 @@ func inputsOf(ctx context.Context, c *Case, p *spec.ProgramSpec) (*kernelInputs,
 		return nil, err
 	}
 	for _, m := range res.Before {
+		if !scenario.HoldsData(m.Spec.Type) {
+			continue
+		}
 		var kvs []spec.MapKV
 		for _, e := range m.Elems {
 			kvs = append(kvs, spec.MapKV{Key: e.Key, Value: e.Value[:min(len(e.Value), int(m.Spec.ValueSize))]})

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"bpfvm/runtime"
+	"bpfvm/spec"
 )
 
 // ExpectResult is the outcome of one expectation.
@@ -88,17 +89,20 @@ func (r *runner) checkMap(e *Expect) (bool, string) {
 	}
 	if e.Subject == SubjectMapEntries {
 		n := 0
-		for range runtime.All(m) {
+		for range runtime.Elements(m) {
 			n++
 		}
 		return e.count(n)
 	}
 	s := r.maps.state(m)
+	if keyless(s.Spec.Type) {
+		s.key.size = 4 // the place in the order of popping
+	}
 	key, err := s.key.of(*e.Key)
 	if err != nil {
 		return false, "a bad key: " + asError(err).Msg
 	}
-	value, err := m.Lookup(key)
+	value, err := lookup(m, key)
 	if e.Subject == SubjectMapMissing {
 		if err == nil {
 			return false, s.valueText(value)
@@ -116,6 +120,19 @@ func (r *runner) checkMap(e *Expect) (bool, string) {
 		return match(e, got), got
 	}
 	return s.checkValue(e, value, got)
+}
+
+// lookup finds an element that the map shows, also where bpf(2) would not.
+func lookup(m runtime.Map, key []byte) ([]byte, error) {
+	if HoldsData(m.Spec().Type) {
+		return m.Lookup(key)
+	}
+	for k, v := range runtime.Elements(m) {
+		if bytes.Equal(k, key) {
+			return v, nil
+		}
+	}
+	return nil, spec.ENOENT
 }
 
 // checkValue compares a value. A number is compared with the sum over all CPUs of

@@ -14,13 +14,20 @@ import (
 // by their BTF type where the object has one, by their size else (package types:
 // Format and FormatRaw).
 type valueType struct {
-	typ  btf.Type // nil: unknown
-	size uint32   // bytes
+	typ   btf.Type     // nil: unknown
+	size  uint32       // bytes
+	names *objectNames // of what the value stands for, or nil
+	stack bool         // a list of addresses
 }
 
 // mapTypes returns the types of a map's keys and values.
 func mapTypes(b *btf.Spec, m *spec.MapSpec) (key, value valueType) {
-	return typeByID(b, m.KeyTypeID, m.KeySize), typeByID(b, m.ValueTypeID, m.ValueSize)
+	key, value = typeByID(b, m.KeyTypeID, m.KeySize), typeByID(b, m.ValueTypeID, m.ValueSize)
+	if value.typ == nil {
+		value.typ = knownType(m)
+	}
+	value.stack = isStack(m)
+	return key, value
 }
 
 func typeByID(b *btf.Spec, id, size uint32) valueType {
@@ -54,7 +61,12 @@ func section(sec *btf.Datasec) *btf.Struct {
 }
 
 func (v valueType) encode(b []byte) (json.RawMessage, error) {
-	if v.typ == nil {
+	switch {
+	case v.names != nil && len(b) == 4:
+		return v.names.encode(b)
+	case v.stack:
+		return stackJSON(b)
+	case v.typ == nil || len(b) != int(v.size): // the key of an object that has no number
 		return types.FormatRaw(b), nil
 	}
 	return types.Format(v.typ, b)
@@ -64,6 +76,9 @@ func (v valueType) decode(j []byte) ([]byte, error) {
 	if len(j) == 0 {
 		return nil, fmt.Errorf("no value, %d bytes are wanted", v.size)
 	}
+	if v.names != nil {
+		return v.names.decode(j)
+	}
 	if v.typ == nil {
 		return types.ParseRaw(j, v.size)
 	}
@@ -72,7 +87,15 @@ func (v valueType) decode(j []byte) ([]byte, error) {
 
 // text is the value as people read it, on one line.
 func (v valueType) text(b []byte) string {
-	if v.typ != nil {
+	if v.names != nil && len(b) == 4 {
+		if name := v.names.name(uint32(getLE(b))); name != "" {
+			return name
+		}
+	}
+	if v.stack {
+		return stackText(b)
+	}
+	if v.typ != nil && len(b) == int(v.size) {
 		if s, err := types.Text(v.typ, b); err == nil {
 			return s
 		}
@@ -82,6 +105,13 @@ func (v valueType) text(b []byte) string {
 
 // of gives the bytes of a value from a script.
 func (v valueType) of(val Value) ([]byte, error) {
+	if v.names != nil && (val.Kind == ValueString || val.Kind == ValueWord) {
+		b, err := v.names.find(val.Text)
+		if err != nil {
+			return nil, val.errf("%v", err)
+		}
+		return b, nil
+	}
 	if val.Kind != ValueJSON {
 		return val.AppendBytes(nil, int(v.size))
 	}

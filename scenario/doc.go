@@ -104,6 +104,26 @@
 // 256 bytes; beyond that, reading gives -EFAULT. In keys and values of maps they are
 // the bytes themselves, and strings are filled up with zeros.
 //
+// # Maps
+//
+// An element is "map NAME[KEY] = VALUE", or {"key": KEY, "value": VALUE} in the JSON
+// that [Maps.Load] reads and [DumpMaps] writes. Values that stand for something are
+// written as it is called:
+//
+//	prog array                  the name of a program
+//	array or hash of maps       the name of a map of the object
+//	cgroup array                the cgroup's id
+//	devmap, devmap hash         the interface's index; {"ifindex": 2, "prog": 0}
+//	cpumap                      the length of the CPU's queue; {"qsize": 192, "prog": 0}
+//	xskmap, sockmap, sockhash,
+//	reuseport array             the socket's number
+//	storage of tasks, sockets   the key is the pid, or the socket's number
+//	storage of a cgroup         the key is the cgroup's id
+//	queue, stack                no key; in JSON the value that is popped first comes
+//	                            first, and an expectation gives the place as key
+//	bloom filter                no key, and it cannot be dumped
+//	stack trace                 a list of addresses; only programs store them
+//
 // # Expectations
 //
 //	expect map NAME[KEY] == VALUE    also != < <= > >=, and =~ "REGEXP"; a number is

@@ -13,9 +13,11 @@ import (
 )
 
 // ElemJSON is an element in JSON: {"key": .., "value": ..}. The value of a per-CPU
-// map is an array with one for each CPU.
+// map is an array with one for each CPU; that of a prog array or a map of maps is the
+// name of a program or a map. Elements of queues, stacks and bloom filters have no key;
+// those of queues and stacks come in the order in which they would be popped.
 type ElemJSON struct {
-	Key   json.RawMessage `json:"key"`
+	Key   json.RawMessage `json:"key,omitempty"`
 	Value json.RawMessage `json:"value"`
 }
 
@@ -23,7 +25,11 @@ type ElemJSON struct {
 func (m *MapState) JSON() ([]ElemJSON, error) {
 	out := make([]ElemJSON, 0, len(m.Elems))
 	for _, e := range m.Elems {
-		key, err := m.keyJSON(e.Key)
+		var key json.RawMessage
+		var err error
+		if !keyless(m.Spec.Type) {
+			key, err = m.keyJSON(e.Key)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("map %s: key: %w", m.Spec.Name, err)
 		}
@@ -52,6 +58,9 @@ func (m *MapState) valueJSON(b []byte) (json.RawMessage, error) {
 	}
 	return json.Marshal(all)
 }
+
+// ValueText is a value on one line, as changes print it.
+func (m *MapState) ValueText(b []byte) string { return m.valueText(b) }
 
 func (m *MapState) keyText(b []byte) string { return m.key.text(b) }
 
@@ -83,7 +92,11 @@ func DumpMaps(s Snapshot) ([]byte, error) {
 			if j > 0 {
 				b.WriteString(",")
 			}
-			fmt.Fprintf(&b, "\n    {\"key\": %s, \"value\": %s}", e.Key, e.Value)
+			b.WriteString("\n    {")
+			if e.Key != nil {
+				fmt.Fprintf(&b, "\"key\": %s, ", e.Key)
+			}
+			fmt.Fprintf(&b, "\"value\": %s}", e.Value)
 		}
 		if len(elems) > 0 {
 			b.WriteString("\n  ")
@@ -142,7 +155,12 @@ func (m *Maps) LoadMap(name string, data []byte) error {
 	}
 	var errs []error
 	st := m.state(mp)
-	for i, e := range elems {
+	for at := range elems {
+		i := at
+		if st.Spec.Type == spec.MapStack { // what is on top is pushed last
+			i = len(elems) - 1 - at
+		}
+		e := elems[i]
 		if err := st.load(mp, e); err != nil {
 			errs = append(errs, fmt.Errorf("map %s: element %d: %w", name, i+1, err))
 		}
@@ -154,15 +172,21 @@ func (m *Maps) LoadMap(name string, data []byte) error {
 }
 
 func (m *MapState) load(mp runtime.Map, e ElemJSON) error {
-	k, err := m.key.decode(e.Key)
-	if err != nil {
-		return fmt.Errorf("key: %w", err)
+	var k []byte
+	var err error
+	switch {
+	case !keyless(m.Spec.Type):
+		if k, err = m.key.decode(e.Key); err != nil {
+			return fmt.Errorf("key: %w", err)
+		}
+	case e.Key != nil:
+		return fmt.Errorf("a %s has no keys", m.Spec.Type)
 	}
 	v, err := m.decodeValue(e.Value)
 	if err != nil {
 		return fmt.Errorf("value: %w", err)
 	}
-	return mp.Update(k, v, spec.UpdateAny)
+	return runtime.Restore(mp, k, v)
 }
 
 // decodeValue reads the value of a map; one of a per-CPU map is an array with a
@@ -199,6 +223,10 @@ func (m *Maps) Set(set *MapSet) error {
 		return err
 	}
 	st := m.state(mp)
+	if keyless(st.Spec.Type) { // the key says how the statements follow each other
+		set.Key = Int(0)
+		st.key.size = 4
+	}
 	k, err := st.key.of(set.Key)
 	if err != nil {
 		return err
@@ -212,7 +240,7 @@ func (m *Maps) Set(set *MapSet) error {
 	if err != nil {
 		return err
 	}
-	return mp.Update(k, v, spec.UpdateAny)
+	return runtime.Restore(mp, k, v)
 }
 
 // sameJSON compares two JSON texts by what they say.

@@ -41,22 +41,10 @@ func (m *MapState) perCPU(value []byte) [][]byte {
 }
 
 func isPerCPU(t spec.MapType) bool {
-	return t == spec.MapPerCPUArray || t == spec.MapPerCPUHash || t == spec.MapLRUPerCPUHash
+	return t.PerCPU()
 }
 
 func isArray(t spec.MapType) bool { return t == spec.MapArray || t == spec.MapPerCPUArray }
-
-// hasData says whether a map's elements are bytes that a script can read or set:
-// not those of program arrays, rings and maps of maps.
-func hasData(t spec.MapType) bool {
-	switch t {
-	case spec.MapProgArray, spec.MapPerfEventArray, spec.MapRingBuf, spec.MapUserRingBuf, spec.MapStackTrace,
-		spec.MapCgroupArray, spec.MapArrayOfMaps, spec.MapHashOfMaps, spec.MapDevmap, spec.MapDevmapHash, spec.MapSockmap,
-		spec.MapSockhash, spec.MapCPUMap, spec.MapXSKMap, spec.MapQueue, spec.MapStack, spec.MapBloomFilter:
-		return false
-	}
-	return true
-}
 
 func round8(n uint32) uint32 { return (n + 7) &^ 7 }
 
@@ -98,12 +86,15 @@ type Maps struct {
 	rt   *runtime.Runtime
 	list []runtime.Map
 	btf  *btf.Spec // nil: the object has none
+
+	names, progs objectNames
 }
 
 // NewMaps prepares the maps of a collection that was loaded into the runtime. The
 // error is about the object's BTF.
 func NewMaps(rt *runtime.Runtime, c *runtime.Collection) (*Maps, error) {
 	m := &Maps{rt: rt, list: c.Maps()}
+	m.collectNames(c)
 	if raw := c.Spec().BTF; raw != nil {
 		var err error
 		if m.btf, err = types.Load(raw); err != nil {
@@ -125,20 +116,20 @@ func (m *Maps) find(name string) (runtime.Map, error) {
 	return nil, fmt.Errorf("no map %s%s", name, didYouMean(name, names))
 }
 
-// findData returns a map whose elements are bytes.
+// findData returns a map that has elements.
 func (m *Maps) findData(name string) (runtime.Map, error) {
 	mp, err := m.find(name)
-	if err == nil && !hasData(mp.Spec().Type) {
+	if err == nil && !hasElements(mp.Spec().Type) {
 		return nil, fmt.Errorf("map %s: contents of a map of type %s: %w", name, mp.Spec().Type, errors.ErrUnsupported)
 	}
 	return mp, err
 }
 
-// Snap copies the contents of all maps that hold data and can change.
+// Snap copies the contents of all maps that have elements and can change.
 func (m *Maps) Snap() Snapshot {
 	var out Snapshot
 	for _, mp := range m.list {
-		if s := mp.Spec(); hasData(s.Type) && !s.Frozen {
+		if s := mp.Spec(); hasElements(s.Type) && s.Type != spec.MapBloomFilter && !s.Frozen {
 			out = append(out, m.snap(mp))
 		}
 	}
@@ -149,13 +140,14 @@ func (m *Maps) Snap() Snapshot {
 func (m *Maps) state(mp runtime.Map) MapState {
 	st := MapState{Spec: mp.Spec(), CPUs: m.rt.CPUs()}
 	st.key, st.value = mapTypes(m.btf, st.Spec)
+	st.value.names = m.namesFor(st.Spec.Type)
 	return st
 }
 
 func (m *Maps) snap(mp runtime.Map) MapState {
 	st := m.state(mp)
 	array := isArray(st.Spec.Type)
-	for key, value := range runtime.All(mp) {
+	for key, value := range runtime.Elements(mp) {
 		if array && !slices.ContainsFunc(value, func(c byte) bool { return c != 0 }) {
 			continue
 		}

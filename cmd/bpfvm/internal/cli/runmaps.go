@@ -70,7 +70,8 @@ func (r *running) writeMap(m *scenario.MapState, changes []scenario.MapChange) {
 // mapNote says what kind of map it is and how full.
 func mapNote(m, before *scenario.MapState) string {
 	switch m.Spec.Type {
-	case spec.MapHash, spec.MapPerCPUHash, spec.MapLRUHash, spec.MapLRUPerCPUHash, spec.MapLPMTrie:
+	case spec.MapHash, spec.MapPerCPUHash, spec.MapLRUHash, spec.MapLRUPerCPUHash, spec.MapLPMTrie,
+		spec.MapHashOfMaps, spec.MapDevmapHash, spec.MapSockhash, spec.MapQueue, spec.MapStack, spec.MapStackTrace:
 		note := fmt.Sprintf("%s, %d of %d elements", m.Spec.Type, len(m.Elems), m.Spec.MaxEntries)
 		if before != nil && len(before.Elems) != len(m.Elems) {
 			note += fmt.Sprintf(" (%d before)", len(before.Elems))
@@ -140,10 +141,18 @@ func (r *running) valueLines(m *spec.MapSpec, key string, before, after []byte) 
 		if b == nil {
 			return ""
 		}
-		return r.types.text(m.ValueTypeID, b[:min(len(b), int(m.ValueSize))])
+		return r.valueText(m, b)
 	}
 	l.before, l.after = text(before), text(after)
 	return []changeLine{l}
+}
+
+// valueText prints a value: that of a map of programs or maps is a name.
+func (r *running) valueText(m *spec.MapSpec, b []byte) string {
+	if st := r.before.Map(m.Name); st != nil && !scenario.HoldsData(m.Type) {
+		return printable(st.ValueText(b))
+	}
+	return r.types.text(m.ValueTypeID, b[:min(len(b), int(m.ValueSize))])
 }
 
 // perCPULines has a line for each CPU whose value changed.
@@ -184,10 +193,12 @@ func (r *running) typeText(t btf.Type, b []byte) string {
 	return printable(s)
 }
 
-// keyText prints a key; indices of arrays stand in brackets.
+// keyText prints a key; indices of arrays, and places in queues, stand in brackets.
 func (r *running) keyText(m *spec.MapSpec, key []byte) string {
 	text := r.types.text(m.KeyTypeID, key)
-	if m.Type == spec.MapArray || m.Type == spec.MapPerCPUArray {
+	switch m.Type {
+	case spec.MapArray, spec.MapPerCPUArray, spec.MapProgArray, spec.MapArrayOfMaps, spec.MapCgroupArray, spec.MapDevmap,
+		spec.MapCPUMap, spec.MapXSKMap, spec.MapSockmap, spec.MapReuseportSockarray, spec.MapQueue, spec.MapStack:
 		return "[" + text + "]"
 	}
 	return text
