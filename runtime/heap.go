@@ -21,6 +21,8 @@ type object struct {
 	size uint64
 	kind objectKind
 	refs int
+	// stride is the distance between the CPUs' parts of a per-CPU object, else 0.
+	stride uint64
 }
 
 // objectKind says what an object is.
@@ -28,7 +30,9 @@ type objectKind string
 
 // Kinds of objects, by the kernel's words.
 const (
-	objBits objectKind = "bits"
+	objCPUMask objectKind = "bpf_cpumask"
+	objNew     objectKind = "bpf_obj_new"
+	objBits    objectKind = "bits"
 )
 
 // maxObjects bounds the objects that exist at the same time.

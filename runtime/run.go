@@ -128,7 +128,11 @@ func (rt *Runtime) end(e *Env, p *Program, in Input, exit vm.Exit, err error) (R
 		if !ok {
 			return res, fmt.Errorf("run %s: %w", p.Name(), err)
 		}
-		res.Trap, res.Insns, e.redirect = trap, trap.Insns, nil
+		if exception, ok := thrownBy(trap); ok {
+			res.R0, res.Insns = exception.cookie, trap.Insns+1
+		} else {
+			res.Trap, res.Insns, e.redirect = trap, trap.Insns, nil
+		}
 	}
 	res.Retval = e.retval
 	res.Ctx = append(res.Ctx, rt.mem.Raw(e.ctx.Base, e.ctx.Size)...)

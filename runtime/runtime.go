@@ -53,6 +53,8 @@ type Runtime struct {
 	// World is what programs find of the network. Change it between runs only.
 	World World
 
+	helperState
+
 	mu      sync.Mutex
 	opts    Options
 	mem     *vm.Memory
@@ -61,10 +63,6 @@ type Runtime struct {
 	handles []mapHandle // of maps, same order
 	progs   []*Program
 	tasks   taskTable
-	heap    heap
-	socks   map[*Socket]*sockRef
-	cookies map[any]uint64
-	cookie  uint64
 	task    Task
 	objects objectTable
 	stop    atomic.Bool // runs are to end
