@@ -11,6 +11,7 @@ import (
 	"bpfvm/isa"
 	"bpfvm/spec"
 	"bpfvm/vm"
+	"bpfvm/vm/layout"
 )
 
 // progTypes are the program types that have a hook here.
@@ -128,7 +129,7 @@ func (l *loader) checkWide(p *spec.ProgramSpec, pc isa.PC, ins isa.Instruction) 
 func (l *loader) loadProgram(s *spec.ProgramSpec) (*Program, error) {
 	p := &Program{rt: l.rt, spec: s, coll: l.cs, id: uint32(len(l.rt.progs) + 1)}
 	p.code = &vm.Code{
-		Name: s.Name, Insns: slices.Clone(s.Insns), Funcs: s.Funcs, Helpers: map[int32]*vm.Helper{}, Kfuncs: map[int32]*vm.Helper{},
+		Name: s.Name, Insns: slices.Clone(s.Insns), Funcs: s.Funcs, Helpers: map[int32]*vm.Helper{}, Arrays: map[uint64]layout.Array{}, Kfuncs: map[int32]*vm.Helper{},
 		Ctx: ctxLayout(s), Spec: s, ProbeMem: l.rt.probeLoads(s),
 	}
 	var errs []error
@@ -228,6 +229,9 @@ func (l *loader) linkWide(p *Program, pc isa.PC, ins isa.Instruction) error {
 	}
 	if ref.Kind != spec.RefMapValue {
 		insns.SetImm64(pc, m.Addr())
+		if a, ok := m.(interface{ layout() layout.Array }); ok {
+			p.code.Arrays[m.Addr()] = a.layout()
+		}
 		return nil
 	}
 	// array_map_direct_value_addr

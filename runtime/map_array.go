@@ -5,6 +5,7 @@ import (
 
 	"bpfvm/spec"
 	"bpfvm/vm"
+	"bpfvm/vm/layout"
 )
 
 // Array is a BPF_MAP_TYPE_ARRAY (kernel/bpf/arraymap.c): max_entries values that
@@ -52,6 +53,11 @@ func newArray(b mapBase) (kmap, error) {
 	m.elems = r
 	m.array = &elems{first: r.Base, stride: r.Stride, count: uint64(b.spec.MaxEntries)}
 	return m, nil
+}
+
+// layout is where compilers find the elements.
+func (m *Array) layout() layout.Array {
+	return layout.Array{Base: m.elems.Base, Stride: m.elems.Stride, Count: m.spec.MaxEntries, CPUs: 1}
 }
 
 // ValueAddr returns the address of an element, or 0 when the index is too large.

@@ -6,6 +6,7 @@ import (
 
 	"bpfvm/spec"
 	"bpfvm/vm"
+	"bpfvm/vm/layout"
 )
 
 // PerCPUArray is a BPF_MAP_TYPE_PERCPU_ARRAY (kernel/bpf/arraymap.c): one array
@@ -29,6 +30,16 @@ func newPerCPUArray(b mapBase) (kmap, error) {
 		m.cpus = append(m.cpus, r)
 	}
 	return m, nil
+}
+
+// layout is where compilers find the elements. The arrays are allocated one after the
+// other and are all of one size.
+func (m *PerCPUArray) layout() layout.Array {
+	a := layout.Array{Base: m.cpus[0].Base, Stride: m.cpus[0].Stride, Count: m.spec.MaxEntries, CPUs: len(m.cpus)}
+	if a.CPUs > 1 {
+		a.Distance = m.cpus[1].Base - a.Base
+	}
+	return a
 }
 
 // perCPUName is how values of one CPU print: "map_value(counts@cpu1)[3]".

@@ -38,6 +38,12 @@ func (rt *Runtime) Mock(name string, fn MockFunc) error {
 	return nil
 }
 
+// knownHelpers are those that compilers may do themselves.
+var knownHelpers = map[string]vm.HelperOp{
+	"bpf_map_lookup_elem":      vm.OpMapLookup,
+	"bpf_get_smp_processor_id": vm.OpProcessorID,
+}
+
 // helper returns the helper as programs of a type call it, or nil where it does
 // not exist here.
 func (rt *Runtime) helper(t spec.ProgType, id spec.HelperID) *vm.Helper {
@@ -54,7 +60,7 @@ func (rt *Runtime) helper(t spec.ProgType, id spec.HelperID) *vm.Helper {
 	if fn == nil {
 		return nil
 	}
-	return &vm.Helper{Proto: proto, Fn: func(m *vm.Machine, r1, r2, r3, r4, r5 uint64) (uint64, error) {
+	return &vm.Helper{Proto: proto, Op: knownHelpers[proto.Name], Fn: func(m *vm.Machine, r1, r2, r3, r4, r5 uint64) (uint64, error) {
 		return fn(m.Env.(*Env), r1, r2, r3, r4, r5)
 	}}
 }

@@ -71,7 +71,8 @@ func (b *builder) run(l *life) error {
 	}
 	l.insnsi, l.code = prog.Insns(), prog.Code()
 	if b.in.Script == nil {
-		return nil
+		_, err := prog.Func() // for what the compiler is told of the program
+		return err
 	}
 	rt.SetStats(true)
 	l.res, err = scenario.Run(b.ctx, scenario.Options{
@@ -105,6 +106,10 @@ type recorder struct {
 }
 
 func (*recorder) Name() string { return interp.Step.Name() }
+
+// UsesFacts makes the runtime ask the verifier, so that the machine code shown is
+// what the compiler makes of a program that it has accepted.
+func (*recorder) UsesFacts() bool { return true }
 
 func (r *recorder) Compile(code *vm.Code) (vm.Runner, error) {
 	s, err := interp.StepEngine{}.Prepare(code)

@@ -6,6 +6,7 @@ import (
 
 	"bpfvm/isa"
 	"bpfvm/spec"
+	"bpfvm/vm/layout"
 )
 
 // Engine turns code into something that runs.
@@ -57,6 +58,8 @@ type Code struct {
 	// Facts are what is proven of the code; nil when nothing is. Wrong ones may make
 	// the program compute nonsense, but do no harm outside of the arena.
 	Facts *spec.Facts
+	// Arrays are the arrays that the code refers to, by the address of the handle.
+	Arrays map[uint64]layout.Array
 	// Spec is where the code came from; nil for code made by hand.
 	Spec *spec.ProgramSpec
 }
@@ -94,11 +97,24 @@ func (c *Code) CallX(reg isa.Register, v uint64) (*Helper, *Trap) {
 // Helper is a helper or a kernel function that can be called.
 type Helper struct {
 	Proto *spec.HelperProto
+	// Op says that the helper does what is well known, so that a compiler may do it
+	// without calling Fn.
+	Op HelperOp
 	// Fn does the work. It may allocate in the arena and move the packet. Its
 	// error ends the run with a trap at the calling instruction, except for
 	// [ErrTailCall]; errors that the kernel reports in R0 are not errors here.
 	Fn func(m *Machine, r1, r2, r3, r4, r5 uint64) (uint64, error)
 }
+
+// HelperOp is the work of a helper that compilers know.
+type HelperOp uint8
+
+// Known helpers.
+const (
+	OpNone        HelperOp = iota // only Fn knows
+	OpMapLookup                   // bpf_map_lookup_elem: R1 a map's handle, R2 the key's address
+	OpProcessorID                 // bpf_get_smp_processor_id: Machine.CPU
+)
 
 // Name is the helper's name, or its number when it has none.
 func (h *Helper) Name(id int32) string {

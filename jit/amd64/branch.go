@@ -29,21 +29,20 @@ func (c *compiler) branch(pc isa.PC, ins isa.Instruction) {
 		cc = conditions[ins.Op.Code()>>4]
 	}
 	d := c.taken(pc, target)
+	c.compare(ins)
 	switch {
 	case target <= pc:
 		over := c.newLabel()
-		c.compare(ins)
 		c.jump(cc^1, over)
 		c.goTo(pc, target)
 		c.bind(over)
 	case d == 0:
-		c.compare(ins)
 		c.jump(cc, c.slots[target])
-	default: // take it off before, and put it back when not taken: no jump more
-		c.adjust(-d)
-		c.compare(ins)
-		c.jump(cc, c.slots[target])
-		c.adjust(d)
+	default:
+		c.jump(cc, c.cold(func() {
+			c.adjust(-d)
+			c.jump(always, c.slots[target])
+		}))
 	}
 	if ins.Op == isa.OpMayGoto {
 		c.mi(opSubQ, mem{rsp, noReg, 0}, 1)
@@ -57,6 +56,17 @@ func (c *compiler) adjust(d int64) {
 	}
 }
 
+// runOn goes on from the instruction before a slot to the block that begins there.
+func (c *compiler) runOn(pc isa.PC) {
+	last := pc - 1
+	if c.Forms[last] == nil { // the second slot of a wide one
+		last--
+	}
+	if c.flow.leader[pc] >= 0 && !endsBlock(c.Insns[last]) {
+		c.adjust(-c.taken(last, pc))
+	}
+}
+
 // goTo jumps; back only while the slice lasts.
 func (c *compiler) goTo(pc, target isa.PC) {
 	d := c.taken(pc, target)
@@ -66,7 +76,7 @@ func (c *compiler) goTo(pc, target isa.PC) {
 		c.jump(always, c.slots[target])
 	default:
 		c.ri(opSubQ, regBudget, d)
-		c.jump(condNS, c.slots[target])
+		c.jump(condGE, c.slots[target])
 		c.jump(always, c.nearEnd(target))
 	}
 }

@@ -8,14 +8,15 @@ import "bpfvm/isa"
 //	n + phi[slot]
 //
 // before the instruction at slot, where n is what is left of the slice, so
-// straight lines and falls through leave it alone. A taken jump from pc to target
-// has used one instruction, and takes phi[pc] + 1 - phi[target] off.
+// straight lines leave it alone. A way from pc to another block has used one
+// instruction, and takes phi[pc] + 1 - phi[target] off; phi is chosen so that most
+// ways have nothing to take off (phi.go).
 //
 // Between functions it holds n itself: EXIT takes phi[pc] + 1 off, and the
 // instruction after the call adds its own phi.
 //
-// Jumps back, calls and returns look whether the register has become negative and
-// leave for Go then, which gives a new slice. Until the next such look no more
+// Jumps back, calls and returns look whether the register has become negative (by
+// "less", which the processor fuses with the subtraction) and leave for Go then, which gives a new slice. Until the next such look no more
 // than the whole program can run; so much (slack) of the run's budget is kept
 // back. When less than that is left, the exact image takes over, which counts each
 // instruction: there phi is 0 everywhere, and Go moves the register so far down
@@ -33,7 +34,7 @@ func (c *compiler) setPhi() {
 	if c.exact {
 		return
 	}
-	copy(c.phi, c.Pos)
+	copy(c.phi, c.potentials())
 }
 
 // slackOf is the budget below which the image must not run.

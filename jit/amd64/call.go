@@ -2,13 +2,16 @@ package amd64
 
 import (
 	"bpfvm/isa"
-	"bpfvm/vm"
 )
 
 // call translates calls of functions; helpers and calls through a register are for
 // Go to serve.
 func (c *compiler) call(pc isa.PC, ins isa.Instruction) {
 	if !ins.IsPseudoCall() {
+		if in, ok := c.inlines[pc]; ok {
+			c.inlineCall(pc, &in)
+			return
+		}
 		c.leaveFor(exitServe, pc)
 		return
 	}
@@ -27,12 +30,10 @@ func (c *compiler) call(pc isa.PC, ins isa.Instruction) {
 	}
 	c.jump(called, c.funcs[target])
 	c.rm(opLea, rbp, mem{rbp, noReg, -frameStride})
-	for r := isa.R1; r <= isa.R5; r++ {
-		c.constant(regMap[r], vm.Poison+uint64(r))
-	}
+	c.destroy(pc)
 	if !c.exact {
 		next := pc + 1
 		c.ri(opAddQ, regBudget, int64(c.phi[next]))
-		c.jump(condS, c.nearEnd(next))
+		c.jump(condL, c.nearEnd(next))
 	}
 }

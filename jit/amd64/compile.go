@@ -107,8 +107,12 @@ func translate(s *source, id uint32, exact bool, opt Options) (*image, error) {
 	}
 	c.serve, c.trap = c.newLabel(), c.newLabel()
 	c.slot = -1
+	joined := -1 // a slot whose work has been done by the one before
 	c.entryStub()
 	for pc, ins := range s.Insns.All() {
+		if pc > 0 && !exact {
+			c.runOn(pc)
+		}
 		c.slot = int32(pc)
 		if l, ok := c.funcs[pc]; ok {
 			c.prologue(pc, l)
@@ -121,7 +125,15 @@ func translate(s *source, id uint32, exact bool, opt Options) (*image, error) {
 		if exact {
 			c.countOne(pc)
 		}
-		c.insn(pc, ins)
+		switch {
+		case int(pc) == joined:
+			notHere[pc] = true
+		case s.dead(pc):
+		case c.join(pc):
+			joined = int(pc) + 1
+		default:
+			c.insn(pc, ins)
+		}
 		c.pass(pc)
 	}
 	for len(c.later) > 0 {
@@ -254,7 +266,7 @@ func (c *compiler) prologue(pc isa.PC, l label) {
 	c.pushFrame(f)
 	c.clearFrame(f.Reach)
 	if !c.exact {
-		c.jump(condS, c.nearEnd(pc))
+		c.jump(condL, c.nearEnd(pc))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"bpfvm/isa"
 	"bpfvm/spec"
 	"bpfvm/vm"
+	"bpfvm/vm/layout"
 )
 
 // lies says of every access that it is proven.
@@ -50,6 +51,19 @@ func TestContainment(t *testing.T) {
 	for seed := range uint64(100) {
 		g := newGenerator(seed, b)
 		check(&vm.Code{Name: fmt.Sprint("random ", seed), Insns: g.program(), Helpers: map[int32]*vm.Helper{9001: sumHelper}})
+	}
+	// Elements of arrays are reached without a check.
+	for _, a := range []layout.Array{
+		{Base: 0x12010, Stride: 8, Count: 4, CPUs: 1}, {Base: 0x12010, Stride: 24, Count: 1 << 20, CPUs: 1},
+		{Base: 0x12010, Stride: 4096, Count: 3, CPUs: 64, Distance: 1 << 20}, {Base: 1, Stride: 1, Count: 1<<31 - 1<<20, CPUs: 1},
+		{Base: 0x12010, Stride: 1 << 20, Count: 1 << 20, CPUs: 1}, {Base: 0x12010, Stride: 8, Count: 8, CPUs: 1 << 20, Distance: 1 << 40},
+	} {
+		for _, key := range []string{"r2 = r10\n r2 += -4", "r2 = r10\n r2 += -2", "r2 = r1", "r2 = *(u64 *)(r10 -8)"} {
+			code := assemble(t, "loop: "+key+"\n r1 = 0x5000 ll\n call 1\n if r0 == 0 goto out\n *(u64 *)(r0 +32767) = r0\n r0 = *(u8 *)(r0 -32768)\n goto loop\nout: exit")
+			code.Helpers = map[int32]*vm.Helper{1: {Op: vm.OpMapLookup}}
+			code.Arrays = map[uint64]layout.Array{0x5000: a}
+			check(code)
+		}
 	}
 	for i := range isa.Ops() {
 		form := &isa.Ops()[i]

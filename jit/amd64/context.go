@@ -22,6 +22,7 @@ type context struct {
 	entry  uint64 // address of bpf_func
 	maxTop uint64 // R10 of the deepest frame
 	floor  int64  // where counting code leaves
+	cpu    uint32 // vm.Machine.CPU
 }
 
 // Offsets in context in bytes.
@@ -38,6 +39,7 @@ const (
 	ctxEntry  = 144
 	ctxMaxTop = 152
 	ctxFloor  = 160
+	ctxCPU    = 168
 )
 
 // Sizes of the native stack. Each eBPF frame takes at most 7 words of it and a tail

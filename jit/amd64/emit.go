@@ -389,8 +389,6 @@ const (
 	condNE cond = 5
 	condBE cond = 6
 	condA  cond = 7
-	condS  cond = 8
-	condNS cond = 9
 	condL  cond = 12
 	condGE cond = 13
 	condLE cond = 14

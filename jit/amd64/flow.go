@@ -17,7 +17,7 @@ type flow struct {
 
 // maxLeaders bounds the memory that the analysis takes; in a program with more
 // blocks each begins with nothing known.
-const maxLeaders = 1 << 14
+const maxLeaders = 1 << 13
 
 // widenAfter is how often what is known at a leader may shrink before it is given
 // up.
@@ -197,6 +197,11 @@ func (f *flow) insn(s *regs, pc isa.PC, to func(leader int32, s *regs)) (next is
 			to(f.leader[target], &taken)
 		}
 		return next, refine(s, ins, false)
+	}
+	if in, ok := f.s.inline(pc, s); ok {
+		f.ids.step(s, f.s.Forms[pc], ins, 0)
+		s[isa.R0] = in.result()
+		return next, true
 	}
 	imm, _ := f.s.Insns.Imm64(pc)
 	f.ids.step(s, f.s.Forms[pc], ins, imm)

@@ -12,8 +12,13 @@ import (
 type source struct {
 	*vm.Prepared
 	funcs []function // one for each of Subprogs
+	opt   Options
 	facts *spec.Facts
 	flow  *flow
+	live  liveness
+	// inlines are the helper calls that machine code does itself.
+	inlines map[isa.PC]inlined
+	callees []*vm.Helper // by slot, of helper calls that Go serves
 }
 
 // function is what the compiler knows of a function beyond its [vm.Subprog].
@@ -36,7 +41,7 @@ func prepare(code *vm.Code, opt Options) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{Prepared: p, funcs: make([]function, len(p.Subprogs))}
+	s := &source{Prepared: p, opt: opt, funcs: make([]function, len(p.Subprogs))}
 	if opt.on(PassProven) {
 		s.facts = code.Facts
 	}
@@ -53,6 +58,14 @@ func prepare(code *vm.Code, opt Options) (*source, error) {
 		s.findFrames()
 	}
 	s.flow = newFlow(s, opt.on(PassKnown))
+	s.findInlined()
+	s.findLive()
+	s.callees = make([]*vm.Helper, len(code.Insns))
+	for pc, ins := range code.Insns.All() {
+		if ins.IsHelperCall() || ins.IsKfuncCall() {
+			s.callees[pc] = code.Callee(ins)
+		}
+	}
 	return s, nil
 }
 

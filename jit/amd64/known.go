@@ -264,8 +264,14 @@ func refine(s *regs, ins isa.Instruction, taken bool) bool {
 	d, o := s[ins.Dst()], operand(s, ins)
 	if ins.Op.Class() == isa.ClassJMP32 {
 		// The comparison is one of the lower halves; so it is of the whole numbers
-		// where both are known to have no upper one, and not negative as 32 bits.
-		if !d.small() || !o.small() || d.hi > 1<<31-1 || o.hi > 1<<31-1 {
+		// where both are known to have no upper one, and, for a signed one, not to be
+		// negative as 32 bits.
+		limit := any32.hi
+		switch code {
+		case isa.CodeJsgt, isa.CodeJsge, isa.CodeJslt, isa.CodeJsle:
+			limit = 1<<31 - 1
+		}
+		if !d.small() || !o.small() || d.hi > limit || o.hi > limit {
 			return true
 		}
 	}

@@ -62,6 +62,11 @@ func (c *compiler) permit(pc isa.PC, x reg, off int16, size int, need vm.Perm) {
 		c.ri(opMovL, regTmp, exitCode(exitMemory, int(pc)))
 		c.jump(always, c.trap)
 	})
+	c.check(x, size, need, refused)
+}
+
+// check looks at the permission of the first and of the last byte.
+func (c *compiler) check(x reg, size int, need vm.Perm, refused label) {
 	c.ri(opCmpQ, x, vm.NativeLimit-7)
 	c.jump(condAE, refused)
 	for _, bit := range []vm.Perm{vm.PermRead, vm.PermWrite} {

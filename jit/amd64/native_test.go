@@ -27,12 +27,12 @@ func TestContextOffsets(t *testing.T) {
 		"ctxRegs": unsafe.Offsetof(c.regs), "ctxBudget": unsafe.Offsetof(c.budget), "ctxArena": unsafe.Offsetof(c.arena),
 		"ctxSP": unsafe.Offsetof(c.sp), "ctxGoSP": unsafe.Offsetof(c.goSP), "ctxGoBP": unsafe.Offsetof(c.goBP),
 		"ctxInsnsi": unsafe.Offsetof(c.insnsi), "ctxExit": unsafe.Offsetof(c.exit), "ctxImage": unsafe.Offsetof(c.image),
-		"ctxEntry": unsafe.Offsetof(c.entry), "ctxMaxTop": unsafe.Offsetof(c.maxTop), "ctxFloor": unsafe.Offsetof(c.floor),
+		"ctxEntry": unsafe.Offsetof(c.entry), "ctxMaxTop": unsafe.Offsetof(c.maxTop), "ctxFloor": unsafe.Offsetof(c.floor), "ctxCPU": unsafe.Offsetof(c.cpu),
 	}
 	for name, v := range map[string]uintptr{
 		"ctxRegs": ctxRegs, "ctxBudget": ctxBudget, "ctxArena": ctxArena, "ctxSP": ctxSP, "ctxGoSP": ctxGoSP,
 		"ctxGoBP": ctxGoBP, "ctxInsnsi": ctxInsnsi, "ctxExit": ctxExit, "ctxImage": ctxImage,
-		"ctxEntry": ctxEntry, "ctxMaxTop": ctxMaxTop, "ctxFloor": ctxFloor,
+		"ctxEntry": ctxEntry, "ctxMaxTop": ctxMaxTop, "ctxFloor": ctxFloor, "ctxCPU": ctxCPU,
 	} {
 		if offsets[name] != v {
 			t.Errorf("%s is %d, the field is at %d", name, v, offsets[name])

@@ -17,6 +17,12 @@ const (
 	// guarantees that they are small enough (known.go), and the checks of what it
 	// knows to be in the frame.
 	PassKnown
+	// PassInline does well-known helpers in machine code (plan.go).
+	PassInline
+	// PassDead leaves out what nobody reads (live.go).
+	PassDead
+	// PassJoin makes one x86 instruction of a copy and what is done to it (join.go).
+	PassJoin
 
 	// AllPasses is what programs are compiled with.
 	AllPasses Pass = 1<<iota - 1
@@ -30,6 +36,9 @@ type passInfo struct {
 var passes = []passInfo{
 	{"proven", "no permission check where the verifier has proven the access"},
 	{"known", "no truncation of addresses that are known to be small enough"},
+	{"inline", "array lookups and bpf_get_smp_processor_id in machine code"},
+	{"dead", "registers that nobody reads are not computed"},
+	{"join", "a copy and an addition to it become LEA, a copy and a mask MOVZX"},
 }
 
 // Passes lists the names of the passes with what they do, in the order in which

@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"bpfvm/isa"
+	"bpfvm/spec"
 	"bpfvm/vm"
+	"bpfvm/vm/layout"
 )
 
 func TestParsePasses(t *testing.T) {
@@ -115,6 +117,59 @@ func TestAccessPasses(t *testing.T) {
 		got = regexp.MustCompile(`jnb 0x[0-9a-f]+`).ReplaceAllString(got, "jnb refused")
 		if lines := strings.SplitAfter(got, "\n"); strings.Count(c.want, "\n") < len(lines)-1 && strings.HasPrefix(c.want, "cmp") {
 			got = strings.Join(lines[:2], "")
+		}
+		if got != c.want {
+			t.Errorf("%s:\n%swant\n%s", c.name, got, c.want)
+		}
+	}
+}
+
+// The other passes, each beside what it must leave alone.
+func TestOtherPasses(t *testing.T) {
+	counts := layout.Array{Base: 0x12010, Stride: 16, Count: 5, CPUs: 1}
+	perCPU := layout.Array{Base: 0x13000, Stride: 24, Count: 5, CPUs: 2, Distance: 0x90}
+	lookup := &vm.Helper{Op: vm.OpMapLookup, Proto: spec.HelperByName("bpf_map_lookup_elem")}
+	const key = "*(u32 *)(r10 -4) = 1\n r2 = r10\n r2 += -4\n "
+	const noPoison = "cmp eax, 0x5\njnb refused\nshl eax, 0x4\nadd eax, 0x12010\n"
+	for _, c := range []struct {
+		name, src string
+		slot      int
+		off       Pass
+		want      string
+	}{
+		{name: "inline: key in the frame", src: key + "r1 = 0x5000 ll\n call 1\n exit", slot: 5,
+			want: "mov eax, dword ptr [r12+rbp-0x4]\n" + noPoison + "xor eax, eax\njmp back\n"},
+		{name: "inline: of a CPU", src: key + "r1 = 0x6000 ll\n call 1\n exit", slot: 5,
+			want: "mov eax, dword ptr [r12+rbp-0x4]\ncmp eax, 0x5\njnb refused\nimul eax, eax, 0x18\n" +
+				"mov r10, rsp\nor r10, 0x3fff\nmov r10d, dword ptr [r10+0xfffff0a9]\ncmp r10d, 0x2\njnb refused\nimul r10d, r10d, 0x90\nadd eax, r10d\nadd eax, 0x13000\n" +
+				"xor eax, eax\njmp back\nxor eax, eax\njmp back\n"},
+		{name: "inline: another map", src: key + "r1 = 0x5008 ll\n call 1\n exit", slot: 5, want: "mov r10d, 0x1000005\ncall away\n"},
+		{name: "inline: the map is not known", src: key + "r1 = *(u64 *)(r10 -16)\n call 1\n exit", slot: 4, want: "mov r10d, 0x1000004\ncall away\n"},
+		{name: "inline: off", src: key + "r1 = 0x5000 ll\n call 1\n exit", slot: 5, off: PassInline, want: "mov r10d, 0x1000005\ncall away\n"},
+		{name: "dead: overwritten", src: "r1 = 5\n r1 = 6\n r0 = r1\n exit", slot: 0, want: ""},
+		{name: "dead: off", src: "r1 = 5\n r1 = 6\n r0 = r1\n exit", slot: 0, off: PassDead, want: "mov edi, 0x5\n"},
+		{name: "dead: read by what is dead", src: "r1 = 5\n r2 = r1\n r0 = 0\n exit", slot: 0, want: ""},
+		{name: "dead: read on one of two ways", src: "r2 = 5\n if r1 > 3 goto pc+2\n r0 = r2\n exit\n r0 = 0\n exit", slot: 0, want: "mov esi, 0x5\n"},
+		{name: "dead: read in the next round", src: "r2 = 5\n r0 = 0\n r0 += r2\n r2 = 6\n if r0 < 100 goto pc-3\n exit", slot: 3, want: "mov esi, 0x6\n"},
+		{name: "dead: an argument", src: "r1 = 5\n call 9001\n exit", slot: 0, want: "mov edi, 0x5\n"},
+		{name: "dead: a store stays", src: "*(u64 *)(r10 -8) = 5\n r0 = 0\n exit", slot: 0, want: "mov qword ptr [r12+rbp-0x8], 0x5\n"},
+		{name: "join: number", src: "r3 = r1\n r3 += 14\n r0 = r3\n exit", slot: 0, want: "lea rdx, ptr [rdi+0xe]\n"},
+		{name: "join: register", src: "r0 = r1\n r0 += r2\n exit", slot: 0, want: "lea rax, ptr [rdi+rsi]\n"},
+		{name: "join: twice", src: "r0 = r1\n r0 += r0\n exit", slot: 0, want: "lea rax, ptr [rdi+rdi]\n"},
+		{name: "join: mask", src: "w0 = w1\n w0 &= 65535\n exit", slot: 0, want: "movzx eax, di\n"},
+		{name: "join: byte", src: "r0 = r1\n r0 &= 255\n exit", slot: 0, want: "movzx eax, dil\n"},
+		{name: "join: other mask", src: "w0 = w1\n w0 &= 4095\n exit", slot: 0, want: "mov eax, edi\n"},
+		{name: "join: 32 bits", src: "w0 = w1\n w0 += 5\n exit", slot: 0, want: "mov eax, edi\n"},
+		{name: "join: another register", src: "r2 = r1\n r0 += 5\n r0 += r2\n exit", slot: 0, want: "mov rsi, rdi\n"},
+		{name: "join: a jump leads in between", src: "if r1 > 5 goto pc+1\n r0 = r1\n r0 += 5\n exit", slot: 1, want: "mov rax, rdi\n"},
+		{name: "join: off", src: "r0 = r1\n r0 += r2\n exit", slot: 0, off: PassJoin, want: "mov rax, rdi\n"},
+	} {
+		code := withHelpers(assemble(t, c.src))
+		code.Helpers[1] = lookup
+		code.Arrays = map[uint64]layout.Array{0x5000: counts, 0x6000: perCPU}
+		got := x86Of(t, code, Options{Off: c.off}, c.slot)
+		for re, with := range map[string]string{`jnb 0x[0-9a-f]+`: "jnb refused", `call 0x[0-9a-f]+`: "call away", `jmp 0x[0-9a-f]+`: "jmp back"} {
+			got = regexp.MustCompile(re).ReplaceAllString(got, with)
 		}
 		if got != c.want {
 			t.Errorf("%s:\n%swant\n%s", c.name, got, c.want)

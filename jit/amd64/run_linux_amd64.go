@@ -81,6 +81,7 @@ func (p *Program) Run(m *vm.Machine, ctx uint64) (vm.Exit, error) {
 	c.maxTop = m.FrameTop(vm.MaxFrames - 1)
 	c.regs[isa.R10] = m.FrameTop(depth)
 	c.regs[isa.R1] = ctx
+	c.cpu = uint32(m.CPU)
 	if n := p.src.Subprogs[0].Reach; n > 0 {
 		top := c.regs[isa.R10]
 		clear(m.Mem.Raw(top-uint64(n), uint64(n)))
@@ -264,7 +265,13 @@ func (r *run) serve() *vm.Trap {
 // found; the machine's budget is that before it.
 func (r *run) trap(t *vm.Trap, l *loaded, slot isa.PC) *vm.Trap {
 	r.placed = t.At(l.prog.Code(), slot, r.m.Depth-1, r.start-r.m.Budget)
-	t.Regs = vm.TrapRegs(r.m.Mem, r.ctx.regs)
+	regs := r.ctx.regs
+	for reg := range isa.R10 {
+		if l.prog.src.live.at(slot)&(1<<reg) == 0 {
+			regs[reg] = vm.Poison + uint64(reg)
+		}
+	}
+	t.Regs = vm.TrapRegs(r.m.Mem, regs)
 	return t
 }
 

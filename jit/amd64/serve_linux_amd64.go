@@ -11,8 +11,8 @@ import (
 func (r *run) serveInsn(l *loaded, slot isa.PC) *vm.Trap {
 	ins := l.prog.src.Insns[slot]
 	switch {
-	case ins.IsHelperCall(), ins.IsKfuncCall():
-		return r.callHelper(l, slot, ins.Imm, l.prog.src.Callee(ins))
+	case l.prog.src.callees[slot] != nil:
+		return r.callHelper(l, slot, ins.Imm, l.prog.src.callees[slot])
 	case ins.Op == isa.OpCallX:
 		v := r.ctx.regs[ins.Dst()]
 		h, t := l.prog.src.CallX(ins.Dst(), v)

@@ -58,7 +58,7 @@ func TestTrapRegisters(t *testing.T) {
 	})
 	t.Run("no budget left", func(t *testing.T) {
 		code := assemble(t, all.String()+"loop:\n r2 += 1\n if r2 != 99999999 goto loop\n exit")
-		step, jit := compile(t, interp.Step, code), compile(t, Engine{}, code)
+		step, jit := compile(t, interp.Step, code), compile(t, Engine{Options{Off: PassDead}}, code)
 		for limit := uint64(10); limit < 300_000; limit = limit*3 + 1 {
 			compareTraps(t, d.interp.observe(t, step, limit).trap, d.jit.observe(t, jit, limit).trap, true)
 		}
@@ -75,7 +75,7 @@ func (d *duel) compareRegs(t *testing.T, src string, where bool) {
 	}
 	code := withHelpers(&vm.Code{Name: "trap", Insns: u.Sections[0].Insns})
 	link := d.linkFuncs(t, code)
-	step, jit := compile(t, interp.Step, code), compile(t, Engine{}, code)
+	step, jit := compile(t, interp.Step, code), compile(t, Engine{Options{Off: PassDead}}, code)
 	link(step, jit)
 	compareTraps(t, d.interp.observe(t, step, 1000).trap, d.jit.observe(t, jit, 1000).trap, where)
 }

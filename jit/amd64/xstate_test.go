@@ -238,8 +238,15 @@ func (s *xstate) refine(cc cond) bool {
 	if a.kind == xFrame || a.kind == xContext {
 		return true
 	}
-	if !f.wide && (!a.small() || !f.b.small() || a.hi >= 1<<31 || f.b.hi >= 1<<31) {
-		return true
+	if !f.wide {
+		limit := int64(1) << 31 // signed
+		switch cc {
+		case condE, condB, condAE, condA, condBE:
+			limit = 1 << 32
+		}
+		if !a.small() || !f.b.small() || a.hi >= limit || f.b.hi >= limit {
+			return true
+		}
 	}
 	lo, hi := int64(-1<<63), int64(1<<63-1)
 	if a.kind == xNumber {
