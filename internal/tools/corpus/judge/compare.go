@@ -20,6 +20,7 @@ type Explained string
 const (
 	PoisonShape  Explained = "a poisoned lddw is two calls here, as with libbpf, and an lddw of the number there"
 	MissingType  Explained = "size or id of a type that the target lacks: 0 here, as with libbpf, poisoned there"
+	BehindPtr    Explained = "type_matches behind a pointer, where libbpf compares names only and cilium/ebpf members"
 	LayoutLater  Explained = "place in .kconfig, which cilium/ebpf lays out by another rule"
 	KernelLater  Explained = "marked as a kernel symbol here; cilium/ebpf does so when it loads the program"
 	AddrSpace    Explained = "offset of an address space cast, which cilium/ebpf drops"
@@ -116,6 +117,11 @@ func compareSlots(a, b slot) (why Explained, same bool) {
 		return MissingType, false
 	case b.poisoned && a.second && a.Instruction == (isa.Instruction{}): // of such a wide value
 		return MissingType, false
+	case a.core != nil && a.core.Kind == "type_matches" && a.Imm == 1 && b.Imm == 0:
+		if a.Imm = 0; a.Instruction == b.Instruction {
+			return BehindPtr, false
+		}
+		return "", false
 	case a.ref == kconfig && b.ref == kconfig:
 		return LayoutLater, false
 	case !sameName(a.ref, b.ref):

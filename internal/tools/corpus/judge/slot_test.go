@@ -29,6 +29,8 @@ func TestCompareSlots(t *testing.T) {
 		{"poisoned there only", slot{Instruction: mov}, slot{Instruction: bad, poisoned: true}, "", false},
 		{"poisoned lddw", slot{Instruction: bad, poisoned: true}, slot{Instruction: wide, poisoned: true}, PoisonShape, false},
 		{"missing type", slot{Instruction: mov, core: missing}, slot{Instruction: bad, poisoned: true}, MissingType, false},
+		{"matches behind a pointer", slot{Instruction: isa.Instruction{Op: 0xb7, Imm: 1}, core: &spec.CoreReloc{Kind: "type_matches"}}, slot{Instruction: isa.Instruction{Op: 0xb7}}, BehindPtr, false},
+		{"matches there only", slot{Instruction: isa.Instruction{Op: 0xb7}, core: &spec.CoreReloc{Kind: "type_matches"}}, slot{Instruction: isa.Instruction{Op: 0xb7, Imm: 1}}, "", false},
 		{"other value", slot{Instruction: mov, core: &spec.CoreReloc{Kind: "type_size", After: 1}}, slot{Instruction: bad, poisoned: true}, "", false},
 		{"kernel symbol", slot{Instruction: wide.WithSrc(3), ref: "f", kernel: true}, slot{Instruction: wide, ref: "f"}, KernelLater, false},
 		{"flavour", slot{Instruction: wide, ref: "f", kernel: true}, slot{Instruction: wide, ref: "f___v1"}, KfuncFlavour, false},
