@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"strconv"
+	"strings"
 
 	"bpfvm/isa"
 	"bpfvm/spec"
@@ -28,6 +29,9 @@ type Info struct {
 	BTF      *BTFInfo      `json:"btf,omitempty"`
 	Core     []CoreInfo    `json:"core"`
 	Refused  []Refusal     `json:"refused"`
+
+	Variables []VariableInfo `json:"variables"`
+	Externs   []ExternInfo   `json:"externs"`
 }
 
 // SectionInfo is a row of the classic loader's table:
@@ -94,6 +98,8 @@ type MapInfo struct {
 	Frozen     bool     `json:"frozen,omitempty"`
 	Inner      *MapInfo `json:"inner,omitempty"`
 	Elements   int      `json:"initial_elements,omitempty"`
+	Ops        []OpInfo `json:"members,omitempty"`   // of a struct_ops map
+	NoCreate   bool     `json:"no_create,omitempty"` // made on request only
 }
 
 // ProgramInfo is a program.
@@ -103,6 +109,9 @@ type ProgramInfo struct {
 	Type     string   `json:"type"`                  // "xdp"
 	Attach   string   `json:"attach_type,omitempty"` // "xdp"; empty where the type has none
 	AttachTo string   `json:"attach_to,omitempty"`
+	Auto     bool     `json:"auto_attach"`            // libbpf attaches it by its section's name
+	NoLoad   bool     `json:"no_load,omitempty"`      // loaded on request only: "?kprobe/..."
+	NoTarget string   `json:"attach_error,omitempty"` // why its section names no place
 	Slots    int      `json:"slots"`
 	Funcs    []string `json:"functions"`
 	Maps     []string `json:"maps"`
@@ -157,7 +166,7 @@ type Refusal struct {
 func (f *File) Inspect(opts Options) *Info {
 	info := &Info{Name: opts.Name, Size: f.Header.TotalSize, Machine: "BPF", License: f.License(),
 		Symbols: []SymbolInfo{}, Relocs: []RelocInfo{}, Maps: []MapInfo{}, Programs: []ProgramInfo{},
-		Core: []CoreInfo{}, Refused: []Refusal{}}
+		Core: []CoreInfo{}, Refused: []Refusal{}, Variables: []VariableInfo{}, Externs: []ExternInfo{}}
 	if f.Header.Machine == 0 {
 		info.Machine = "none"
 	}
@@ -178,6 +187,8 @@ func (f *File) Inspect(opts Options) *Info {
 		info.Programs = append(info.Programs, describeProgram(p))
 	}
 	l.describeBTF(info)
+	l.describeVariables(info)
+	l.describeExterns(info)
 	for _, err := range l.errs {
 		info.Refused = append(info.Refused, refusal(err))
 	}
@@ -310,7 +321,8 @@ func slotInfo(pr *isa.Printer, p isa.Program, pc isa.PC) Slot {
 func (l *loader) describeMap(m *spec.MapSpec) MapInfo {
 	out := MapInfo{Name: m.Name, Section: m.Section, Type: m.Type.String(), KeySize: m.KeySize, ValueSize: m.ValueSize,
 		MaxEntries: m.MaxEntries, Flags: uint32(m.Flags), Extra: m.Extra, Pinning: m.Pinning, NumaNode: m.NumaNode,
-		KeyType: l.typeName(m.KeyTypeID), ValueType: l.typeName(m.ValueTypeID), Frozen: m.Frozen, Elements: len(m.Contents)}
+		KeyType: l.typeName(m.KeyTypeID), ValueType: l.typeName(m.ValueTypeID), Frozen: m.Frozen, Elements: len(m.Contents),
+		Ops: l.describeOps(m), NoCreate: m.NoCreate}
 	if m.Inner != nil {
 		inner := l.describeMap(m.Inner)
 		out.Inner = &inner
@@ -338,6 +350,13 @@ func describeProgram(p *spec.ProgramSpec) ProgramInfo {
 		Slots: len(p.Insns), Relocs: len(p.Refs), Core: len(p.Core), Lines: len(p.Lines), Maps: []string{}}
 	if p.Attach != 0 || p.Type == spec.ProgCgroupSKB {
 		out.Attach = p.Attach.String() // number 0 is cgroup_skb's ingress
+	}
+	out.NoLoad = strings.HasPrefix(p.Section, "?")
+	if rule, to, ok := spec.MatchSection(p.Section); ok {
+		target, err := rule.Target(to)
+		if out.Auto = target.Auto && !out.NoLoad; err != nil {
+			out.NoTarget = err.Error()
+		}
 	}
 	for _, fn := range p.Funcs {
 		out.Funcs = append(out.Funcs, fn.Name)
