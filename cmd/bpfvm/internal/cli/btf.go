@@ -4,7 +4,6 @@ import (
 	"bytes"
 	delf "debug/elf"
 	"fmt"
-	"strings"
 
 	"bpfvm/elf"
 	"bpfvm/types"
@@ -15,6 +14,9 @@ import (
 
 // hostBTF is where the running kernel publishes its types.
 const hostBTF = "/sys/kernel/btf/vmlinux"
+
+// wordHost is the value of --btf that stands for it.
+const wordHost = "host"
 
 // btfFlag adds --btf to a verb that links objects.
 func (a *app) btfFlag(c *cobra.Command) {
@@ -35,7 +37,7 @@ func (a *app) targetBTF() (*btf.Spec, error) {
 	switch path {
 	case "":
 		return types.Target()
-	case "host":
+	case wordHost:
 		path = hostBTF
 	}
 	if a.target != nil {
@@ -74,50 +76,6 @@ func (o *object) objectTypes() (*btf.Spec, error) {
 		return nil, fmt.Errorf("%s: %w", display(o.path), err)
 	}
 	return s, nil
-}
-
-// writeBTF prints one type with its offsets, or all named types, as C.
-func (a *app) writeBTF(o *object, name string) error {
-	s, err := o.objectTypes()
-	if err != nil {
-		return err
-	}
-	if name != allTypes {
-		bare := name
-		for _, kind := range []string{"struct ", "union ", "enum "} {
-			bare = strings.TrimPrefix(bare, kind)
-		}
-		t, err := types.TypeByName(s, bare)
-		if err != nil {
-			return inputErr("%s: no type %q%s", display(o.path), name, didYouMean(bare, typeNames(s)))
-		}
-		fmt.Fprintln(a.out, strings.TrimRight(types.Define(t, true), "\n"))
-		return nil
-	}
-	first := true
-	for t, err := range s.All() {
-		if err != nil {
-			return fmt.Errorf("%s: %w", display(o.path), err)
-		}
-		if !isDefinition(t) {
-			continue
-		}
-		if !first {
-			fmt.Fprintln(a.out)
-		}
-		first = false
-		fmt.Fprintln(a.out, strings.TrimRight(types.Define(t, false), "\n"))
-	}
-	return nil
-}
-
-// isDefinition reports whether C would define the type by its name.
-func isDefinition(t btf.Type) bool {
-	switch t.(type) {
-	case *btf.Struct, *btf.Union, *btf.Enum, *btf.Typedef, *btf.Func:
-		return t.TypeName() != ""
-	}
-	return false
 }
 
 func typeNames(s *btf.Spec) []string {

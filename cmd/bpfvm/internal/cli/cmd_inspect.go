@@ -14,30 +14,40 @@ func cmdInspect() *command {
 		long: "Without flags it shows what a loader makes of the object: programs with their type and " +
 			"attach point, and maps with the types of their keys and values. Each flag shows one part " +
 			"in full. --sections is the table of the classic loader (samples/bpf/bpf_load.c). " +
-			"FILE may be a directory: what cannot be read is named and counted.",
+			"FILE may be a directory: what cannot be read is named and counted. It may also be " +
+			"BTF without an object, as the kernel publishes it. " +
+			"The value of --btf is a type, \"task_struct\" or \"struct sock\", or else what kernel types " +
+			"are for the other verbs: host, or a file, which has a slash or a dot in its name.",
 		examples: []example{
 			{"bpfvm inspect testdata/kmem/kmem_classic.bpf.o", "programs and maps"},
-			{"bpfvm inspect prog.o --sections --relocs", "how the file is laid out"},
-			{"bpfvm inspect prog.o --btf=task_struct", "one type, as C"},
+			{"bpfvm inspect prog.o --sections --relocs --btf=task_struct", "how the file is laid out, and one type as C"},
+			{"bpfvm inspect /sys/kernel/btf/vmlinux --btf > vmlinux.h", "all types of the running kernel, as a header"},
 		},
 		exits: []int{exitInput, exitUnsupported}, seeAlso: []string{"disasm", "run", "explain"},
-		wants: argCount{1, 1}, json: true, pager: true,
+		wants: argCount{1, 2}, json: true, pager: true,
 		setup: setupInspect,
 	}
 }
 
 // inspectFlags choose parts.
 type inspectFlags struct {
-	sections, symbols, relocs, maps, programs, core, lines bool
-	btf, hexdump                                           string
+	sections, symbols, relocs, maps, programs, core, lines, vars, externs bool
+	hexdump                                                               string
+
+	btf   []string // as given
+	types []string // those that name types
 }
 
 func (f inspectFlags) any() bool {
-	return f.sections || f.symbols || f.relocs || f.maps || f.programs || f.core || f.lines || f.btf != "" || f.hexdump != ""
+	return f.sections || f.symbols || f.relocs || f.maps || f.programs || f.core || f.lines || f.vars || f.externs ||
+		len(f.types) > 0 || f.hexdump != ""
 }
 
-// allTypes is the value of --btf without a type.
-const allTypes = "*"
+func (f inspectFlags) onlyTypes() bool {
+	types := f.types
+	f.types = nil
+	return len(types) > 0 && !f.any()
+}
 
 func setupInspect(a *app, c *cobra.Command) func([]string) error {
 	var f inspectFlags
@@ -47,7 +57,9 @@ func setupInspect(a *app, c *cobra.Command) func([]string) error {
 	fs.BoolVar(&f.relocs, "relocs", false, "relocations with their instructions")
 	fs.BoolVar(&f.maps, "maps", false, "maps with the C types of key and value")
 	fs.BoolVar(&f.programs, "programs", false, "programs with their subprograms")
-	fs.StringVar(&f.btf, "btf", "", "the object's types as C, or the one `TYPE`")
+	fs.BoolVar(&f.vars, "vars", false, "global variables: where they lie, and their C types")
+	fs.BoolVar(&f.externs, "externs", false, "what the kernel is to provide: configuration, functions, variables")
+	fs.StringArrayVar(&f.btf, "btf", nil, "the object's types as C, or the one `TYPE`; with =host or =./FILE, the kernel types for CO-RE")
 	fs.Lookup("btf").NoOptDefVal = allTypes
 	fs.BoolVar(&f.core, "core", false, "CO-RE relocations, before and after")
 	fs.BoolVar(&f.lines, "lines", false, "the source lines of each program")
@@ -55,21 +67,37 @@ func setupInspect(a *app, c *cobra.Command) func([]string) error {
 	a.completeProgram(c)
 	a.completeFromObject(c, "btf", "", (*object).typeNames)
 	a.completeFromObject(c, "hexdump", "", (*object).sectionNames)
-	return func(args []string) error { return a.inspect(args[0], f) }
+	return func(args []string) error {
+		if err := a.splitBTF(&f, args); err != nil {
+			return err
+		}
+		return a.inspect(args[0], f)
+	}
 }
 
 func (a *app) inspect(arg string, f inspectFlags) error {
 	t := splitTarget(arg)
+	if raw, ok, err := a.readBTF(t.path); err != nil || ok {
+		if err != nil {
+			return err
+		}
+		return a.inspectBTF(t.path, raw, f)
+	}
 	doc := newInspectDoc()
 	dir := isDir(t.path)
 	first := true
-	err := a.eachObject(t.path, &doc.Refused, func(o *object) error {
+	err := a.eachObject(t.path, &doc.Refused, func(o *object) (err error) {
 		if t.prog != "" {
 			if _, err := o.program(t.prog); err != nil {
 				return err
 			}
 		}
 		part := describe(o, t.prog)
+		if a.jsonWanted() && len(f.types) > 0 {
+			if part.Types, err = a.typeEntries(o, f.types); err != nil {
+				return err
+			}
+		}
 		doc.append(part)
 		if a.jsonWanted() {
 			return nil
@@ -99,6 +127,9 @@ func (a *app) inspect(arg string, f inspectFlags) error {
 // writeInspect prints the parts asked for, or the overview.
 func (a *app) writeInspect(o *object, d inspectDoc, f inspectFlags) error {
 	w := a.out
+	if f.onlyTypes() { // what comes out is C and nothing else
+		return a.writeTypes(o, f.types)
+	}
 	a.writeObjectLine(w, d.Objects[0])
 	type part struct {
 		on    bool
@@ -113,10 +144,13 @@ func (a *app) writeInspect(o *object, d inspectDoc, f inspectFlags) error {
 		{f.symbols, plain(a.writeSymbols)},
 		{f.programs || over, plain(func(w io.Writer, d inspectDoc) { a.writePrograms(w, d, f.programs) })},
 		{f.maps || over, plain(a.writeMaps)},
+		{(f.maps || over) && hasMembers(d), plain(a.writeMembers)},
+		{f.vars, plain(a.writeVariables)},
+		{f.externs, plain(a.writeExterns)},
 		{f.relocs, plain(a.writeRelocs)},
 		{f.core, plain(a.writeCore)},
 		{f.lines, plain(a.writeLines)},
-		{f.btf != "", func() error { return a.writeBTF(o, f.btf) }},
+		{len(f.types) > 0, func() error { return a.writeTypes(o, f.types) }},
 		{f.hexdump != "", func() error { return a.writeHexdump(o, f.hexdump) }},
 	} {
 		if !p.on {
@@ -194,14 +228,18 @@ func (a *app) writePrograms(w io.Writer, d inspectDoc, full bool) {
 		return
 	}
 	fmt.Fprintln(w)
-	t = newTable("PROG", "ATTACH", "TO", ">SLOTS", "FUNCTION", ">AT")
+	t = newTable("PROG", "ATTACH", "TO", "BY NAME", ">SLOTS", "FUNCTION", ">AT")
 	t.paint(0, a.style.name)
 	for _, p := range d.Programs {
+		by := yesNo(p.Auto)
+		if p.NoLoad {
+			by = "no load" // "?" before its section's name
+		}
 		for i, fn := range p.Functions {
 			if i == 0 {
-				t.add(p.Name, p.Attach, printable(p.AttachTo), p.Slots, fn.Name, fn.Slot)
+				t.add(p.Name, p.Attach, printable(p.AttachTo), by, p.Slots, fn.Name, fn.Slot)
 			} else {
-				t.add("", "", "", "", fn.Name, fn.Slot)
+				t.add("", "", "", "", "", fn.Name, fn.Slot)
 			}
 		}
 	}

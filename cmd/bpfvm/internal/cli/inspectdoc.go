@@ -19,8 +19,12 @@ type inspectDoc struct {
 	Programs []programEntry `json:"programs"`
 	Maps     []mapEntry     `json:"maps"`
 	Relocs   []relocEntry   `json:"relocs"`
-	Refused  []refusal      `json:"refused"`
-	Summary  summary        `json:"summary"`
+	// Variables, Externs and, if asked for with --btf, Types.
+	Variables []variableEntry `json:"variables"`
+	Externs   []externEntry   `json:"externs"`
+	Types     []typeEntry     `json:"types,omitempty"`
+	Refused   []refusal       `json:"refused"`
+	Summary   summary         `json:"summary"`
 }
 
 type summary struct {
@@ -72,6 +76,8 @@ type programEntry struct {
 	Type      string      `json:"type"`
 	Attach    string      `json:"attach,omitempty"`
 	AttachTo  string      `json:"attach_to,omitempty"`
+	Auto      bool        `json:"auto_attach"`       // libbpf attaches it by its section's name
+	NoLoad    bool        `json:"no_load,omitempty"` // libbpf loads it on request only
 	License   string      `json:"license"`
 	Insns     int         `json:"insns"` // instructions; a wide one counts once
 	Slots     int         `json:"slots"`
@@ -128,6 +134,45 @@ type mapEntry struct {
 	ValueType  string   `json:"value_type,omitempty"` // C
 	Inner      string   `json:"inner,omitempty"`
 	Elements   int      `json:"elements"` // initial ones
+	// Members are what a struct_ops map has in it.
+	Members  []memberEntry `json:"members,omitempty"`
+	NoCreate bool          `json:"no_create,omitempty"` // libbpf makes it on request only
+}
+
+type memberEntry struct {
+	Name    string `json:"name"`
+	Offset  uint32 `json:"offset"`
+	Type    string `json:"type"` // C
+	Program string `json:"program,omitempty"`
+	Value   string `json:"value,omitempty"`
+}
+
+type variableEntry struct {
+	Object  string `json:"object"`
+	Name    string `json:"name"`
+	Map     string `json:"map"`
+	Section string `json:"section"`
+	Offset  uint64 `json:"offset"`
+	Size    uint64 `json:"size"`
+	Type    string `json:"type,omitempty"` // C
+	Bind    string `json:"bind"`
+}
+
+type externEntry struct {
+	Object string `json:"object"`
+	Name   string `json:"name"`
+	Kind   string `json:"kind"` // kconfig, kfunc, ksym, address
+	Decl   string `json:"declaration"`
+	Weak   bool   `json:"weak"`
+	Kernel string `json:"kernel,omitempty"` // "yes" or "no", where known
+	Error  string `json:"error,omitempty"`
+}
+
+type typeEntry struct {
+	Object string `json:"object"`
+	Name   string `json:"name,omitempty"` // empty for all types together
+	From   string `json:"from"`           // btf, dwarf or kernel
+	C      string `json:"c"`
 }
 
 type relocEntry struct {
@@ -147,6 +192,7 @@ func newInspectDoc() inspectDoc {
 		docHead: head("inspect"),
 		Objects: []objectEntry{}, Sections: []sectionEntry{}, Symbols: []symbolEntry{},
 		Programs: []programEntry{}, Maps: []mapEntry{}, Relocs: []relocEntry{}, Refused: []refusal{},
+		Variables: []variableEntry{}, Externs: []externEntry{},
 	}
 }
 
@@ -158,6 +204,9 @@ func (d *inspectDoc) append(o inspectDoc) {
 	d.Programs = append(d.Programs, o.Programs...)
 	d.Maps = append(d.Maps, o.Maps...)
 	d.Relocs = append(d.Relocs, o.Relocs...)
+	d.Variables = append(d.Variables, o.Variables...)
+	d.Externs = append(d.Externs, o.Externs...)
+	d.Types = append(d.Types, o.Types...)
 }
 
 // describe takes an object down; only restricts the programs to one.
@@ -200,15 +249,24 @@ func describe(o *object, only string) inspectDoc {
 		me := mapEntry{
 			Object: path, Name: m.Name, Type: m.Type.String(), Section: m.Section, KeySize: m.KeySize,
 			ValueSize: m.ValueSize, MaxEntries: m.MaxEntries, Flags: uint32(m.Flags), FlagNames: mapFlagNames(m),
-			Elements: len(m.Contents),
+			Elements: len(m.Contents), NoCreate: m.NoCreate,
 		}
 		if i < len(info.Maps) {
 			me.KeyType, me.ValueType = info.Maps[i].KeyType, info.Maps[i].ValueType
+			for _, op := range info.Maps[i].Ops {
+				me.Members = append(me.Members, memberEntry{op.Member, op.Off, op.Type, op.Program, op.Value})
+			}
 		}
 		if m.Inner != nil {
 			me.Inner = m.Inner.Name
 		}
 		d.Maps = append(d.Maps, me)
+	}
+	for _, v := range info.Variables {
+		d.Variables = append(d.Variables, variableEntry{path, v.Name, v.Map, v.Section, v.Off, v.Size, v.Type, v.Bind})
+	}
+	for _, x := range info.Externs {
+		d.Externs = append(d.Externs, externEntry{path, x.Name, x.Kind, x.Decl, x.Weak, x.Kernel, x.Error})
 	}
 	d.Objects = append(d.Objects, e)
 	return d
@@ -219,6 +277,11 @@ func describeProgram(p *spec.ProgramSpec, path string) programEntry {
 		Object: path, Name: p.Name, Section: p.Section, Type: p.Type.String(), AttachTo: p.AttachTo,
 		Attach: attachName(p), License: p.License, Slots: len(p.Insns),
 		Functions: []funcEntry{}, Relocs: []refEntry{}, Core: []coreEntry{}, Lines: []lineEntry{},
+	}
+	e.NoLoad = strings.HasPrefix(p.Section, "?")
+	if rule, to, ok := spec.MatchSection(p.Section); ok {
+		target, err := rule.Target(to)
+		e.Auto = err == nil && target.Auto && !e.NoLoad
 	}
 	for range p.Insns.All() {
 		e.Insns++

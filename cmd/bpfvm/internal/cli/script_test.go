@@ -18,7 +18,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/script/*.txtar. Each starts in a directory of its own
-// with a copy of the repository's testdata in it. Two commands are ours:
+// with a copy of the repository's testdata in it, and of odd objects in matrix.
+// Two commands are ours:
 //
 //	json NAME       stdout of the last command is one document NAME
 //	exit CODE ARGS  bpfvm ARGS ends with that code
@@ -36,6 +37,9 @@ func TestScripts(t *testing.T) {
 				env.Setenv(name, "")
 			}
 			env.Setenv("SystemRoot", os.Getenv("SystemRoot")) // Windows starts nothing without
+			if err := os.CopyFS(filepath.Join(env.WorkDir, "matrix"), os.DirFS(filepath.Join(repo, "../elf/testdata/matrix"))); err != nil {
+				return err
+			}
 			return os.CopyFS(filepath.Join(env.WorkDir, "testdata"), os.DirFS(repo))
 		},
 		// [bpf]: this process may ask the kernel.
