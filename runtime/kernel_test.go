@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	goruntime "runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -48,6 +49,10 @@ type mapOp struct {
 	Op         string // lookup, update, delete, next, take (lookup and delete)
 	Key, Value []byte
 	Flags      uint64
+	// Keys and Values are those of batch_update and batch_delete; N is the room of
+	// batch_lookup and batch_take.
+	Keys, Values [][]byte
+	N            int
 	// Object says that the value is one of the job's objects, counted from 1, or a bad
 	// one; KeyObject says it of the key.
 	Object, KeyObject int
@@ -291,6 +296,9 @@ func kernelOp(m *ebpf.Map, s spec.MapSpec, op mapOp, cpus int) opResult {
 	var key any // nil for maps without keys
 	if op.Key != nil {
 		key = op.Key
+	}
+	if strings.HasPrefix(op.Op, "batch_") {
+		return kernelBatch(m, s, op, cpus)
 	}
 	switch op.Op {
 	case "lookup", "take":

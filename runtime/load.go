@@ -248,12 +248,19 @@ func (l *loader) use(name string, used map[string]bool) {
 // bpf_object__create_map): a perf event array without a size gets a place for each
 // CPU, and the size of a ring buffer is rounded up to what the kernel takes.
 func (l *loader) adjust(s *spec.MapSpec) *spec.MapSpec {
+	if s.Inner != nil {
+		if inner := l.adjust(s.Inner); inner != s.Inner {
+			c := *s
+			c.Inner = inner
+			return &c
+		}
+	}
 	switch {
 	case s.Type == spec.MapPerfEventArray && s.MaxEntries == 0:
 		c := *s
 		c.MaxEntries = uint32(len(l.rt.cpus))
 		return &c
-	case s.Type == spec.MapRingBuf && s.MaxEntries != 0 && s.MaxEntries <= 1<<31:
+	case (s.Type == spec.MapRingBuf || s.Type == spec.MapUserRingBuf) && s.MaxEntries != 0 && s.MaxEntries <= 1<<31:
 		c := *s
 		c.MaxEntries = pageSize
 		for c.MaxEntries < s.MaxEntries {

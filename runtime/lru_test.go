@@ -1,8 +1,10 @@
 package runtime_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -159,5 +161,99 @@ func TestLRUNeverFullLikeKernel(t *testing.T) {
 				t.Errorf("%d elements, kernel %d", n, len(answer.Elems[0]))
 			}
 		})
+	}
+}
+
+// Above their capacity, LRU maps of both drop elements, but not the same ones. What
+// stays true: an update takes effect at once, an element that is there has the value
+// that was written last, and there are never more than fit.
+func TestLRUInvariantsLikeKernel(t *testing.T) {
+	cpus := askKernel(t, kernelJob{}).CPUs
+	for i, s := range []spec.MapSpec{
+		{Name: "lru", Type: spec.MapLRUHash, KeySize: 4, ValueSize: 8, MaxEntries: 50},
+		{Name: "lru_one", Type: spec.MapLRUHash, KeySize: 4, ValueSize: 8, MaxEntries: 1},
+		{Name: "own_lists", Type: spec.MapLRUHash, KeySize: 4, ValueSize: 8, MaxEntries: 64, Flags: spec.MapNoCommonLRU},
+		{Name: "percpu", Type: spec.MapLRUPerCPUHash, KeySize: 4, ValueSize: 8, MaxEntries: 50},
+	} {
+		t.Run(s.Name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(uint64(i), 11))
+			mc := mapCase{MapSpec: s, keys: 200}
+			var ops []mapOp
+			for _, op := range mc.randomOps(rng, cpus, *mapOpsFlag) {
+				ops = append(ops, op)
+				if op.Op == "update" {
+					ops = append(ops, mapOp{Op: "lookup", Key: op.Key})
+				}
+			}
+			answer := askKernel(t, kernelJob{Maps: []spec.MapSpec{s}, Ops: ops})
+			checkLRU(t, "kernel", ops, answer.Ops)
+			if n := len(answer.Elems[0]); n > int(s.MaxEntries) {
+				t.Errorf("kernel: %d elements", n)
+			}
+			rt := newRuntime(t, runtime.Options{CPUs: cpus})
+			m := load(t, rt, &spec.CollectionSpec{Maps: []*spec.MapSpec{&s}}).Map(s.Name)
+			var ours []opResult
+			for _, op := range ops {
+				ours = append(ours, ourOp(m, op))
+			}
+			checkLRU(t, "ours", ops, ours)
+			n := 0
+			for range runtime.All(m) {
+				n++
+			}
+			if n > int(s.MaxEntries) {
+				t.Errorf("%d elements", n)
+			}
+		})
+	}
+}
+
+// checkLRU holds results against what was written.
+func checkLRU(t *testing.T, who string, ops []mapOp, results []opResult) {
+	t.Helper()
+	written := map[string][]byte{} // nil: certainly not there
+	for i, op := range ops {
+		r, key := results[i], string(op.Key)
+		bad := func(format string, args ...any) {
+			t.Helper()
+			t.Fatalf("%s: operation %d: %s key %x flags %d: %s: %s", who, i, op.Op, op.Key, op.Flags, r, fmt.Sprintf(format, args...))
+		}
+		last := written[key]
+		switch op.Op {
+		case "update":
+			switch {
+			case op.Flags > spec.UpdateExist:
+				if r.Errno != spec.EINVAL {
+					bad("want EINVAL")
+				}
+			case op.Flags == spec.UpdateAny && r.Errno != 0:
+				bad("an update always finds room")
+			case op.Flags == spec.UpdateExist && last == nil && r.Errno != spec.ENOENT:
+				bad("want ENOENT")
+			case op.Flags == spec.UpdateNoExist && last == nil && r.Errno != 0:
+				bad("it is new")
+			}
+			if r.Errno == 0 {
+				written[key] = op.Value
+				if look := results[i+1]; look.Errno != 0 {
+					bad("then a lookup: %s", look)
+				}
+			}
+		case "lookup", "take":
+			if op.Flags != 0 {
+				continue
+			}
+			switch {
+			case r.Errno == 0 && !bytes.Equal(r.Out, last):
+				bad("written was %x", last)
+			case r.Errno != 0 && r.Errno != spec.ENOENT:
+				bad("want a value or ENOENT")
+			}
+			if op.Op == "take" || r.Errno != 0 {
+				delete(written, key)
+			}
+		case "delete":
+			delete(written, key)
+		}
 	}
 }

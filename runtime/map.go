@@ -155,6 +155,9 @@ func (rt *Runtime) newMap(s *spec.MapSpec) (kmap, error) {
 	}
 	fail := func(e error) error { return fmt.Errorf("map %q: create: %w", s.Name, e) }
 	if e := firstErrno(checkMapAttr(s), kind.check(s, len(rt.cpus))); e != 0 {
+		if why := unfinished(s); why != "" {
+			return nil, fmt.Errorf("map %q: create: %w: %s, which user space sets before it loads the object", s.Name, e, why)
+		}
 		return nil, fail(e)
 	}
 	b := mapBase{rt: rt, spec: s, id: uint32(len(rt.maps) + 1)}
@@ -174,6 +177,25 @@ func (rt *Runtime) newMap(s *spec.MapSpec) (kmap, error) {
 	rt.maps = append(rt.maps, m)
 	rt.handles = append(rt.handles, mapHandle{handle.Base, m.base()})
 	return m, nil
+}
+
+// unfinished says what the object leaves open, where that is why the map cannot be
+// made: libbpf's users call bpf_map__set_max_entries and the like.
+func unfinished(s *spec.MapSpec) string {
+	keyless := s.Type == spec.MapQueue || s.Type == spec.MapStack || s.Type == spec.MapBloomFilter
+	rings := s.Type == spec.MapRingBuf || s.Type == spec.MapUserRingBuf || s.Type == spec.MapArena
+	owned := s.Flags&spec.MapNoPrealloc != 0 && s.KeyTypeID != 0 && s.Type != spec.MapHash && s.Type != spec.MapLPMTrie
+	switch {
+	case s.MaxEntries == 0 && !owned && s.Type != spec.MapCgroupStorage && s.Type != spec.MapPerCPUCgroupStorage:
+		return "max_entries is 0"
+	case s.ValueSize == 0 && !rings:
+		return "value_size is 0"
+	case s.KeySize == 0 && !rings && !keyless:
+		return "key_size is 0"
+	case s.Inner == nil && (s.Type == spec.MapArrayOfMaps || s.Type == spec.MapHashOfMaps):
+		return "there is no inner map"
+	}
+	return ""
 }
 
 // mapHandle is a map and its address.

@@ -1,9 +1,11 @@
 package runtime_test
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"bpfvm/runtime"
@@ -144,8 +146,9 @@ func (mc *mapCase) compare(t *testing.T, cpus int, ops []mapOp) {
 		if op.Object != 0 {
 			op.Value = mc.object(op.Object, mc.ValueSize)
 		}
-		if got, want := ourOp(m, op), answer.Ops[i]; got.String() != want.String() {
-			t.Fatalf("operation %d: %s key %x value %x flags %d: %s, kernel %s", i, op.Op, op.Key, op.Value, op.Flags, got, want)
+		if got, want := ourOp(m, op), answer.Ops[i]; got.String() != want.String() || !bytes.Equal(got.Out, want.Out) {
+			t.Fatalf("operation %d: %s key %x value %x keys %x room %d flags %d: %s %x, kernel %s %x",
+				i, op.Op, op.Key, op.Value, op.Keys, op.N, op.Flags, got, got.Out, want, want.Out)
 		}
 	}
 }
@@ -271,6 +274,9 @@ func randomPrefix(rng *rand.Rand, size int) []byte {
 }
 
 func ourOp(m runtime.Map, op mapOp) opResult {
+	if strings.HasPrefix(op.Op, "batch_") {
+		return ourBatch(m, op)
+	}
 	var out []byte
 	var err error
 	switch op.Op {
