@@ -254,7 +254,7 @@ func (c *Campaign) verdict(ctx context.Context, cs *Case, e Engine, err error, w
 
 // verdictDiffers compares verdicts.
 func verdictDiffers(cs *Case, e Engine, err error, w *watcher) *Difference {
-	if _, ok := e.(*Kernel); !ok || w == nil {
+	if k, ok := e.(*Kernel); !ok || !k.judges() || w == nil {
 		return nil
 	}
 	p, perr := cs.program()

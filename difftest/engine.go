@@ -23,10 +23,10 @@ type Engine interface {
 
 // Names are the engines in the order in which they are compared: each with the
 // first one.
-func Names() []string { return []string{"step", "interp", "jit", "kernel"} }
+func Names() []string { return []string{"step", "interp", "jit", "kernel", KernelVM, KernelInterp} }
 
 // EngineByName returns an engine that runs in this process. It knows "step",
-// "interp" and "jit"; for the kernel see [StartKernel].
+// "interp" and "jit"; for kernels see [StartKernel] and [StartVM].
 func EngineByName(name string) (Engine, error) {
 	switch name {
 	case "step":

@@ -20,7 +20,10 @@ import (
 // run by BPF_PROG_TEST_RUN. It can run cases with one program of a type that takes
 // packets, or of type raw tracepoint, and gives the lower half of R0, the packet,
 // records and maps.
-type Kernel struct{ k *kernel.Kernel }
+type Kernel struct {
+	k    *kernel.Kernel
+	name string
+}
 
 // StartKernel starts a worker process that talks to the kernel. The error is a
 // *kernel.PrivilegeError or wraps errors.ErrUnsupported where that cannot be.
@@ -29,14 +32,36 @@ func StartKernel(ctx context.Context) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Kernel{k}, nil
+	return &Kernel{k, "kernel"}, nil
+}
+
+// Engines that are a second kernel: with its JIT, and without, which makes it
+// interpret.
+const (
+	KernelVM     = "kernel-vm"
+	KernelInterp = "kernel-interp"
+)
+
+// StartVM boots a second kernel as the engine of that name. The error wraps
+// errors.ErrUnsupported where what it needs is not there.
+func StartVM(ctx context.Context, name string, vm *kernel.VM) (*Kernel, error) {
+	v := *vm
+	v.JITOff = name == KernelInterp
+	k, err := kernel.Start(ctx, kernel.Options{VM: &v})
+	if err != nil {
+		return nil, err
+	}
+	return &Kernel{k, name}, nil
 }
 
 // Close ends the worker.
 func (k *Kernel) Close() error { return k.k.Close() }
 
-// Name returns "kernel".
-func (k *Kernel) Name() string { return "kernel" }
+// Name returns "kernel", or the name of a second one.
+func (k *Kernel) Name() string { return k.name }
+
+// judges reports whether the kernel's verifier is the version that ours follows.
+func (k *Kernel) judges() bool { return strings.HasPrefix(k.k.Release(), "6.18.") }
 
 // Refused says that the kernel could not be compared on a case. It wraps
 // errors.ErrUnsupported.
@@ -71,7 +96,7 @@ func (k *Kernel) Run(ctx context.Context, c *Case) (*Outcome, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Name, runError(err))
 	}
-	out := &Outcome{Engine: "kernel", Expected: dependsOnMachine(p)}
+	out := &Outcome{Engine: k.name, Expected: append(dependsOnMachine(p), k.dependsOnVersion(p)...)}
 	for i, r := range res.Runs {
 		if r.Errno != 0 {
 			return nil, &Refused{Reason: "BPF_PROG_TEST_RUN refuses the input: " + r.Errno.Error()}
@@ -255,6 +280,31 @@ var machineHelpers = []string{
 	"bpf_get_stack", "bpf_get_func_ip", "bpf_get_ns_", "bpf_probe_", "bpf_get_cgroup", "bpf_get_netns", "bpf_get_socket",
 	"bpf_perf_", "bpf_read_branch", "bpf_fib_lookup", "bpf_sk_lookup", "bpf_skc_lookup", "bpf_skb_cgroup", "bpf_get_hash",
 	"bpf_get_route", "bpf_redirect", "bpf_clone_redirect", "bpf_this_cpu", "bpf_per_cpu", "bpf_snprintf",
+}
+
+// changed are helpers that give something else before a version of Linux.
+var changed = map[string][2]int{
+	"bpf_csum_diff": {6, 13}, // it gives 32 bits that are not folded (net/core/filter.c)
+}
+
+// dependsOnVersion names the helpers of a program that give something else on the
+// kernel than on the one that ours follow.
+func (k *Kernel) dependsOnVersion(p *spec.ProgramSpec) []string {
+	var major, minor int
+	fmt.Sscanf(k.k.Release(), "%d.%d", &major, &minor)
+	var out []string
+	for _, ins := range p.Insns.All() {
+		if ins.Op != isa.OpCall || !ins.IsHelperCall() {
+			continue
+		}
+		name := spec.HelperName(ins.Imm)
+		if v, ok := changed[name]; ok && (major < v[0] || major == v[0] && minor < v[1]) {
+			if why := fmt.Sprintf("%s, which was another before %d.%d", name, v[0], v[1]); !slices.Contains(out, why) {
+				out = append(out, why)
+			}
+		}
+	}
+	return out
 }
 
 // dependsOnMachine names the helpers of a program whose results cannot be the same

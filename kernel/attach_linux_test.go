@@ -196,3 +196,23 @@ func TestRunStatistics(t *testing.T) {
 		t.Errorf("%d runs in %v", out.RunCount, out.RunTime)
 	}
 }
+
+// Where unprivileged users may not load, that is said and not taken for a verdict.
+func TestUnprivileged(t *testing.T) {
+	k := start(t, Options{})
+	cs := assembled(t, ".license \"GPL\"\n.program p socket\nr0 = r10\nexit\n")
+	r, err := k.Load(t.Context(), Job{Spec: cs, Program: "p", Log: LogInsns, Unprivileged: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if setting("kernel/unprivileged_bpf_disabled") == "0" {
+		if r.Verdict != Rejected || r.Message() != "R0 leaks addr as return value" {
+			t.Errorf("%v: %s", r.Verdict, r.Message())
+		}
+	} else if r.Verdict != NotTried || !strings.Contains(r.Reason, "unprivileged_bpf_disabled") {
+		t.Errorf("%v: %s", r.Verdict, r.Reason)
+	}
+	if r, err = k.Load(t.Context(), Job{Spec: cs, Program: "p"}); err != nil || r.Verdict != Accepted {
+		t.Errorf("afterwards, with capabilities: %+v, %v", r, err)
+	}
+}

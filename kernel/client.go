@@ -20,6 +20,8 @@ type worker struct {
 	ended   chan struct{} // closed when the process has ended
 	hello   hello
 	stderr  tail
+	// gone reports whether the thread that asks the kernel has been killed.
+	gone func() bool
 }
 
 // watch is how often a job's thread is looked at, so that an oops is noticed before
@@ -56,7 +58,7 @@ func (w *worker) do(ctx context.Context, r *request, deadline time.Duration) (*a
 				return nil, w.died(lost(ErrDied))
 			}
 		case <-ticker.C:
-			if threadGone(w.cmd.Process.Pid, w.hello.TID) {
+			if w.gone() {
 				select {
 				case _, ok := <-w.answers:
 					if !ok {

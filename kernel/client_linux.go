@@ -25,6 +25,9 @@ func startWorker(ctx context.Context, opts Options) (*worker, error) {
 	if os.Getenv(workerEnv) != "" {
 		return nil, errors.New("kernel: a worker does not start workers: call kernel.WorkerMain first thing in main")
 	}
+	if opts.VM != nil {
+		return startVM(ctx, opts)
+	}
 	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
 		return nil, &UnsupportedError{What: "bpf(2) on a big-endian machine"}
 	}
@@ -78,12 +81,21 @@ func startWorker(ctx context.Context, opts Options) (*worker, error) {
 		ourIn.Close()
 		return nil, fmt.Errorf("start kernel worker: %w", err)
 	}
+	w.gone = func() bool { return threadGone(w.cmd.Process.Pid, w.hello.TID) }
+	if err := w.greet(ctx, ourIn, helloTime); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// greet waits for the worker's hello; a worker that does not come is ended.
+func (w *worker) greet(ctx context.Context, from *os.File, within time.Duration) (err error) {
 	hi := make(chan error, 1)
-	go w.receive(ourIn, hi)
+	go w.receive(from, hi)
 	select {
 	case err = <-hi:
-	case <-time.After(helloTime):
-		err = w.died(&WorkerError{Err: ErrHung, Doing: "start", After: helloTime})
+	case <-time.After(within):
+		err = w.died(&WorkerError{Err: ErrHung, Doing: "start", After: within})
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
@@ -92,9 +104,8 @@ func startWorker(ctx context.Context, opts Options) (*worker, error) {
 	}
 	if err != nil {
 		w.kill()
-		return nil, err
 	}
-	return w, nil
+	return err
 }
 
 // receive reads the worker's hello, then its answers.

@@ -32,6 +32,12 @@
 // namespace of its own with nothing in it but a loopback device that is down, so
 // that a packet which a program sends goes nowhere.
 //
+// # A second kernel
+//
+// [Options.VM] has the worker run as init of another kernel, which qemu boots by
+// software emulation (Linux on x86-64 only, where qemu and an image are). It takes
+// the same jobs.
+//
 // # Verdicts
 //
 // Accepted and Rejected are the kernel's. NotTried means that the kernel had no

@@ -27,6 +27,10 @@ type Job struct {
 	Contents map[string][]spec.MapKV
 	// NoBTF leaves the object's types out: the log then has no C lines.
 	NoBTF bool
+	// Unprivileged has the program loaded by a thread without capabilities, for the
+	// verdict that users get where kernel.unprivileged_bpf_disabled is 0. Maps and
+	// types are made with them.
+	Unprivileged bool
 	// Fresh makes Run create the maps and load the program anew for each input. The
 	// maps read back are then those of the last one.
 	Fresh bool

@@ -17,6 +17,9 @@ type Options struct {
 	// bpf_get_smp_processor_id are the same each time. Zero is the first CPU that
 	// this process may use; -1 leaves the choice to the kernel.
 	CPU int
+	// VM, when set, is a second kernel to be booted and asked instead of the running
+	// one.
+	VM *VM
 }
 
 // Kernel is the running kernel behind a worker process. Its methods may be called
@@ -33,6 +36,7 @@ type Kernel struct {
 	w        *worker // nil until the next job starts one
 	workers  int     // started so far
 	possible int     // CPUs
+	release  string
 }
 
 // ErrClosed is what a closed Kernel answers.
@@ -43,6 +47,9 @@ var ErrClosed = errors.New("kernel: closed")
 func Start(ctx context.Context, opts Options) (*Kernel, error) {
 	if opts.Deadline <= 0 {
 		opts.Deadline = defaultDeadline
+		if opts.VM != nil {
+			opts.Deadline = vmDeadline
+		}
 	}
 	k := &Kernel{opts: opts, turn: make(chan struct{}, 1)}
 	k.stopped, k.stop = context.WithCancel(context.Background())
@@ -60,7 +67,7 @@ func (k *Kernel) setWorker(w *worker) {
 	defer k.mu.Unlock()
 	if k.w = w; w != nil {
 		k.workers++
-		k.possible = w.hello.CPUs
+		k.possible, k.release = w.hello.CPUs, w.hello.Release
 	}
 }
 
@@ -69,6 +76,13 @@ func (k *Kernel) CPUs() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.possible
+}
+
+// Release returns the kernel's version, "6.18.44".
+func (k *Kernel) Release() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.release
 }
 
 // Workers returns how many workers have been started: one, and one for each that

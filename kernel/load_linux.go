@@ -126,7 +126,19 @@ func (s *session) load(p *wireProg) (int, *LoadResult, error) {
 			attr.lineInfoCount = uint32(len(p.LineInfo) / lineInfoSize)
 		}
 	}
+	if s.job.Unprivileged {
+		restore, err := dropCapabilities()
+		if err != nil {
+			return 0, nil, err
+		}
+		defer restore()
+	}
 	fd, r := s.loadLogged(&attr)
+	if r.Errno == spec.EPERM && !r.Verified && s.job.Unprivileged {
+		r.Verdict, r.Reason = NotTried, fmt.Sprintf("users without capabilities may not load %s programs here (kernel.unprivileged_bpf_disabled is %s)",
+			p.Type, setting("kernel/unprivileged_bpf_disabled"))
+		return fd, r, nil
+	}
 	if r.Errno == spec.EPERM && !r.Verified {
 		if missing := missingCapability(progCapabilities(p.Type)...); missing != "" {
 			return 0, nil, &stageError{op: "load " + p.Name, errno: r.Errno, cap: missing}

@@ -31,7 +31,7 @@ func prepare(job *Job, run bool) (*wireJob, error) {
 		job: job,
 		out: &wireJob{
 			Log: job.Log, MaxLog: cmp.Or(job.MaxLog, defaultMaxLog), Want: job.Want, Fresh: job.Fresh,
-			MaxEntries: cmp.Or(job.MaxEntries, defaultMaxEntries),
+			MaxEntries: cmp.Or(job.MaxEntries, defaultMaxEntries), Unprivileged: job.Unprivileged,
 		},
 		mapAt:  make(map[string]int),
 		progAt: make(map[string]int),

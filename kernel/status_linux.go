@@ -3,6 +3,7 @@ package kernel
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 
@@ -29,6 +30,22 @@ func effective() uint64 {
 		return 0
 	}
 	return uint64(data[1].Effective)<<32 | uint64(data[0].Effective)
+}
+
+// dropCapabilities takes the calling thread's effective capabilities; restore gives
+// them back.
+func dropCapabilities() (restore func(), err error) {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var old [2]unix.CapUserData
+	if err := unix.Capget(&hdr, &old[0]); err != nil {
+		return nil, fmt.Errorf("read capabilities: %w", err)
+	}
+	none := old
+	none[0].Effective, none[1].Effective = 0, 0
+	if err := unix.Capset(&hdr, &none[0]); err != nil {
+		return nil, fmt.Errorf("drop capabilities: %w", err)
+	}
+	return func() { unix.Capset(&hdr, &old[0]) }, nil
 }
 
 // missingCapability returns the first of the capabilities that the thread does not

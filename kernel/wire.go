@@ -17,6 +17,7 @@ type hello struct {
 	TID     int  // the thread that asks the kernel
 	CPUs    int  // possible CPUs
 	Network bool // in a network namespace of its own
+	Release string
 	Failure *failure
 }
 
@@ -83,6 +84,8 @@ type wireJob struct {
 	Want       Want
 	Fresh      bool
 	MaxEntries int
+
+	Unprivileged bool
 }
 
 // wireProg is a program whose instructions lack nothing but numbers that only the

@@ -21,8 +21,12 @@ import (
 // was started as one; else it returns at once. Call it first thing in main and in
 // TestMain.
 func WorkerMain() {
-	if os.Getenv(workerEnv) == "" {
+	switch os.Getenv(workerEnv) {
+	case "":
 		return
+	case workerVM:
+		vmInit()
+		select {} // the machine goes off
 	}
 	os.Unsetenv(workerEnv)
 	in, out := os.NewFile(workerIn, "requests"), os.NewFile(workerOut, "answers")
@@ -108,7 +112,7 @@ func load(job *wireJob, cpus int, step func(string, ...any)) (answer, error) {
 
 // prepareThread sets the thread up and asks whether bpf(2) is there for us.
 func prepareThread(cpu int) hello {
-	hi := hello{TID: unix.Gettid(), CPUs: possibleCPUs()}
+	hi := hello{TID: unix.Gettid(), CPUs: possibleCPUs(), Release: setting("kernel/osrelease")}
 	readJITSettings()
 	hi.Network = unix.Unshare(unix.CLONE_NEWNET) == nil
 	if cpu >= 0 {

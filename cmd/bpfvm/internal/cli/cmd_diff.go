@@ -32,7 +32,8 @@ func cmdDiff() *command {
 			"--verdicts compares our verifier with the kernel's, without running anything. What our verifier " +
 			"does not model, and what the kernel could not be asked about, is counted apart.\n\n" +
 			"The kernel runs packet programs and raw tracepoints only, tells 32 bits of R0, and needs " +
-			"privilege; what cannot be compared is counted as skipped, with the reason. Differences of programs " +
+			"privilege. kernel-vm is a second kernel that qemu boots, as \"bpfvm kernel vm\" does, and kernel-interp " +
+			"the same without JIT, which is Linux's own interpreter. What cannot be compared is counted as skipped, with the reason. Differences of programs " +
 			"that ask the kernel for the time, addresses or random numbers are listed, not counted.",
 		examples: []example{
 			{"bpfvm diff testdata/xdp/firewall.bpf.o --pcap testdata/xdp/packets.pcap", "one object on our engines"},
@@ -56,13 +57,14 @@ type diffFlags struct {
 	save          string
 	verdicts      bool
 	enginesByUser bool
-	mutate        string
+	mutate, vm    string
 }
 
 func setupDiff(a *app, c *cobra.Command) func([]string) error {
 	var f diffFlags
 	fs := c.Flags()
-	fs.StringVar(&f.engines, "engines", "step,interp,jit", "compare these with the first: `LIST` of step, interp, jit, kernel")
+	fs.StringVar(&f.engines, "engines", "step,interp,jit", "compare these with the first: `LIST` of step, interp, jit, kernel, kernel-vm, kernel-interp")
+	fs.StringVar(&f.vm, "vm", "", "image of the second kernel that kernel-vm and kernel-interp boot: `FILE`")
 	fs.IntVar(&f.gen, "gen", 0, "compare `N` random programs")
 	fs.Uint64Var(&f.seed, "seed", 1, "start of the random programs: `N`")
 	fs.IntVar(&f.items, "items", 40, "make random programs of up to `N` things to do")
@@ -192,19 +194,24 @@ func (a *app) diff(args []string, f diffFlags) error {
 // openEngines starts the engines of the list. One that is not there is named and
 // counted as skipped for each program, unless fewer than two are left.
 func (d *differ) openEngines() (closeAll func(), err error) {
-	closeAll = func() {}
+	var started []*difftest.Kernel
+	closeAll = func() {
+		for _, k := range started {
+			k.Close()
+		}
+	}
 	missing := 0
 	for name := range strings.SplitSeq(d.f.engines, ",") {
 		var e difftest.Engine
-		if name == "kernel" {
-			k, err := difftest.StartKernel(d.ctx)
+		if strings.HasPrefix(name, "kernel") && slices.Contains(difftest.Names(), name) {
+			k, err := d.startKernel(name)
 			if err != nil {
 				missing++
-				d.a.warn("engine kernel: %v", err)
+				d.a.warn("engine %s: %v", name, err)
 				d.c.Engines = append(d.c.Engines, difftest.Missing(name, err))
 				continue
 			}
-			closeAll = func() { k.Close() }
+			started = append(started, k)
 			e = k
 		} else if e, err = difftest.EngineByName(name); err != nil {
 			return closeAll, usageErr("--engines: %w", err)

@@ -15,11 +15,11 @@ import (
 )
 
 // kernelWords are what "kernel" can be asked for.
-var kernelWords = []string{"status", "verify", "run", "dump"}
+var kernelWords = []string{"status", "vm", "verify", "run", "dump"}
 
 func cmdKernel() *command {
 	return &command{
-		name: "kernel", args: "status|verify|run|dump [FILE[:PROG]]", short: "ask the real kernel: its verdict, result and machine code",
+		name: "kernel", args: "status|vm|verify|run|dump [FILE[:PROG]]", short: "ask the real kernel: its verdict, result and machine code",
 		long: "Gives programs to the Linux kernel of this machine through bpf(2), from a worker process with " +
 			"a deadline, and lets go of them again. Nothing is attached unless --attach is given, and nothing pinned.\n\n" +
 			"\"status\" says what is permitted here. \"verify\" prints the kernel's verdict and log (--log). " +
@@ -27,7 +27,11 @@ func cmdKernel() *command {
 			"that their sections name (kprobe, uprobe of bpfvm itself, tracepoint, raw and BTF tracepoint, perf_event, " +
 			"fentry and fexit, as far as the kernel lets them), makes such events happen on a thread of its own, which " +
 			"alone the programs see, detaches them and shows runs, output and maps. " +
-			"\"dump\" shows the instructions as the kernel rewrote them, and its machine code with --jited.",
+			"\"dump\" shows the instructions as the kernel rewrote them, and its machine code with --jited.\n\n" +
+			"\"vm\" boots a second kernel under qemu, whose init is bpfvm, and says what is permitted there; --vm " +
+			"has the other words ask such a kernel. It wants qemu-system-x86_64 and an image (--vm=IMAGE, or " +
+			"BPFVM_VM_KERNEL, or Debian's cloud kernel in /boot), and no privilege: kprobes and fentry can be " +
+			"attached there whatever this machine allows.",
 		examples: []example{
 			{"bpfvm kernel status", "what is permitted, and which types can be test-run"},
 			{"bpfvm kernel verify testdata/xdp/drop.bpf.o --log", "the verdict, and the log of the real verifier"},
@@ -48,6 +52,9 @@ type kernelFlags struct {
 	jited    bool
 	attach   bool
 	allTasks bool
+	vm       string
+	noJIT    bool
+	unpriv   bool
 	deadline time.Duration
 }
 
@@ -62,12 +69,16 @@ func setupKernel(a *app, c *cobra.Command) func([]string) error {
 	fs.BoolVar(&f.jited, "jited", false, "dump: the machine code")
 	fs.BoolVar(&f.attach, "attach", false, "run: attach the programs to the kernel's events instead, trigger them --repeat times, and detach them")
 	fs.BoolVar(&f.allTasks, "all-tasks", false, "run --attach: let the programs see every thread, not bpfvm's alone")
-	fs.DurationVar(&f.deadline, "deadline", time.Minute, "give up on the kernel after `TIME`")
+	fs.StringVar(&f.vm, "vm", "", "ask a second kernel instead, booted by qemu from `IMAGE`, or from the newest of Debian's cloud kernels in /boot")
+	fs.Lookup("vm").NoOptDefVal = vmAuto
+	fs.BoolVar(&f.noJIT, "no-jit", false, "with --vm: the second kernel interprets")
+	fs.BoolVar(&f.unpriv, "unprivileged", false, "verify: as a user without capabilities, where the kernel lets such users load")
+	fs.DurationVar(&f.deadline, "deadline", 0, "give up on the kernel after `TIME` (1m, with --vm 5m)")
 	return func(args []string) error {
 		word := args[0]
-		if word == "status" {
+		if word == "status" || word == "vm" {
 			if len(args) > 1 {
-				return usageErr("kernel status takes no file, got %q", args[1])
+				return usageErr("kernel %s takes no file, got %q", word, args[1])
 			}
 		} else if len(args) < 2 {
 			if slices.Contains(kernelWords, word) {
@@ -78,7 +89,7 @@ func setupKernel(a *app, c *cobra.Command) func([]string) error {
 		if f.repeat < 1 {
 			return usageErr("--repeat=%d: want at least 1", f.repeat)
 		}
-		k, err := kernel.Start(a.ctx, kernel.Options{Deadline: f.deadline})
+		k, err := a.startKernel(word, f)
 		if errors.Is(err, errors.ErrUnsupported) {
 			return withCode(exitPrivilege, fmt.Errorf("kernel %s: %w", word, err))
 		} else if err != nil {
@@ -86,7 +97,7 @@ func setupKernel(a *app, c *cobra.Command) func([]string) error {
 		}
 		defer k.Close()
 		switch word {
-		case "status":
+		case "status", "vm":
 			return kernelErr(a.kernelStatus(k))
 		case "verify":
 			return kernelErr(a.kernelVerify(k, args[1], f))
@@ -324,7 +335,7 @@ func (a *app) kernelVerify(k *kernel.Kernel, arg string, f kernelFlags) error {
 		if f.log != 0 {
 			level = kernel.LogLevel(f.log)
 		}
-		r, err := k.Load(a.ctx, kernel.Job{Spec: o.coll, Program: p.Name, Log: level})
+		r, err := k.Load(a.ctx, kernel.Job{Spec: o.coll, Program: p.Name, Log: level, Unprivileged: f.unpriv})
 		if err != nil {
 			return kernelProgram{}, err
 		}
