@@ -6,7 +6,7 @@
 // It has two halves. The types of this package that end in Spec
 // ([CollectionSpec], [ProgramSpec], [MapSpec]) describe what an object file
 // asks for: they are plain values, made by package elf or by hand, and nothing
-// in them is loaded. The tables ([Helpers], [ProgTypes], [MapTypes],
+// in them is loaded. The tables ([Helpers], [Kfuncs], [ProgTypes], [MapTypes],
 // [Sections]) describe what the kernel offers; they are generated from the text
 // files in this directory, which also feed "bpfvm explain".
 //

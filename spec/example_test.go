@@ -30,23 +30,23 @@ func ExampleRetName() {
 	// Output: XDP_DROP
 }
 
-func ExampleExplain() {
-	page, ok := spec.Explain("get_current_comm")
-	fmt.Println(ok)
-	fmt.Print(page)
+func ExampleKfuncByName() {
+	k := spec.KfuncByName("bpf_task_acquire")
+	fmt.Println(k.Signature)
+	fmt.Println(k.Flags)
+	fmt.Println(k.Allowed(spec.ProgTracing, spec.AttachTraceFentry), k.Allowed(spec.ProgKprobe, 0))
 	// Output:
-	// true
-	// helper bpf_get_current_comm (number 16)
-	//
-	// Copies the current task's name to the buffer, which is always terminated with a NUL. Names hold 16 bytes with it.
-	//
-	//   signature    long bpf_get_current_comm(void *buf, u32 size_of_buf)
-	//   since        4.2
-	//   programs     socket_filter kprobe sched_cls sched_act tracepoint xdp perf_event cgroup_skb cgroup_sock lwt_in lwt_out lwt_xmit sock_ops sk_skb cgroup_device sk_msg raw_tracepoint cgroup_sock_addr lwt_seg6local sk_reuseport flow_dissector cgroup_sysctl raw_tracepoint_writable cgroup_sockopt tracing struct_ops lsm sk_lookup syscall netfilter
-	//
-	// arguments
-	//   register kind
-	//   r1       memory, its size follows, written
-	//   r2       size of the memory before it, at least 1
-	//   r0       a number
+	// struct task_struct *bpf_task_acquire(struct task_struct *p)
+	// acquire ret_null rcu
+	// true false
+}
+
+// The same helper takes the context in one program type and a socket in another.
+func ExampleHelperFor() {
+	id := spec.HelperByName("setsockopt").ID
+	fmt.Println(spec.HelperFor(id, spec.ProgSockOps).Args[0])
+	fmt.Println(spec.HelperFor(id, spec.ProgCgroupSockopt).Args[0])
+	// Output:
+	// the context
+	// a socket
 }

@@ -13,8 +13,8 @@ func cmdExplain() *command {
 	return &command{
 		name: "explain", args: "[TOPIC..]", short: "look up opcodes, helpers, types of maps, limits, errors",
 		long: "Explains one word of the eBPF world, offline: an opcode by name or number, an instruction " +
-			"in assembly or as hex bytes, a helper, a map type, a program type, a section name, a context " +
-			"and its fields, a limit, an errno. Without a topic it lists the groups; a group's name lists " +
+			"in assembly or as hex bytes, a helper or kfunc, a map type, a program or attach type, a section name, a " +
+			"context and its fields, a limit, an errno. Without a topic it lists the groups; a group's name lists " +
 			"what is in it. GROUP:NAME says which is meant where a word is in several groups.",
 		examples: []example{
 			{"bpfvm explain bpf_map_update_elem", "a helper"},
@@ -72,9 +72,11 @@ type group struct {
 func groups() []group {
 	return []group{
 		{"opcodes", "instructions of RFC 9669 and what Linux adds", opcodeTopics},
-		{"helpers", "functions of the kernel that programs call", helperTopics},
+		{"helpers", "functions of the kernel that programs call by number", helperTopics},
+		{"kfuncs", "functions of the kernel that programs call by name and BTF", kfuncTopics},
 		{"maps", "map types", mapTopics},
 		{"programs", "program types", programTopics},
+		{"attach", "attach types", attachTopics},
 		{"sections", "section names and what they choose", sectionTopics},
 		{"contexts", "what r1 points to, field by field", contextTopics},
 		{"verifier", "codes of the verifier's refusals", verifierTopics},
@@ -181,6 +183,10 @@ func findTopics(word string) ([]topic, error) {
 	if only == "" || only == "contexts" {
 		if t, ok := fieldTopic(name); ok {
 			return []topic{t}, nil
+		}
+		ctx, _, _ := strings.Cut(name, ".")
+		if fields := fieldNames(ctx); len(fields) > 0 && ctx != name {
+			return nil, usageErr("nothing is known about %q%s", word, didYouMean(name, fields))
 		}
 	}
 	if only == "" || only == "sections" {

@@ -9,39 +9,6 @@ import (
 	"bpfvm/spec"
 )
 
-func helperTopics() []topic {
-	var out []topic
-	runs := map[string]bool{}
-	for _, t := range runtime.ProgTypes() {
-		for _, name := range runtime.Helpers(t) {
-			runs[name] = true
-		}
-	}
-	for _, h := range spec.Helpers() {
-		t := topic{Group: "helpers", Name: h.Name, Text: h.Doc, Title: h.Signature}
-		t.add("number", fmt.Sprint(int32(h.ID)))
-		t.add("since", "Linux "+h.Since)
-		if h.GPLOnly {
-			t.add("license", "GPL-compatible programs only")
-		}
-		if h.ChangesPacket {
-			t.add("packet", "pointers into the packet taken before the call are dead after it")
-		}
-		if h.Acquires {
-			t.add("reference", "the result must be released")
-		}
-		if h.Releases {
-			t.add("reference", "releases the one passed")
-		}
-		t.add("for", programNames(h.Types()))
-		t.add("bpfvm", runsHere(runs[h.Name], "programs that call it"))
-		t.aliases = []string{strings.TrimPrefix(h.Name, "bpf_"), fmt.Sprintf("#%d", int32(h.ID)), fmt.Sprintf("helper#%d", int32(h.ID)),
-			"BPF_FUNC_" + strings.TrimPrefix(h.Name, "bpf_")}
-		out = append(out, t)
-	}
-	return out
-}
-
 // runsHere says whether bpfvm's own kernel has a thing, or what it refuses.
 func runsHere(yes bool, what string) string {
 	if yes {
@@ -79,107 +46,6 @@ func mapTopics() []topic {
 		out = append(out, t)
 	}
 	return out
-}
-
-func programTopics() []topic {
-	var out []topic
-	for _, p := range spec.ProgTypes()[1:] {
-		t := topic{Group: "programs", Name: p.Name, Title: p.Kernel, Text: p.Doc}
-		t.add("number", fmt.Sprint(uint32(p.Type)))
-		t.add("since", "Linux "+p.Since)
-		t.add("context", p.Ctx)
-		t.add("returns", p.Returns)
-		t.add("bpfvm", runsHere(slices.Contains(runtime.ProgTypes(), p.Type), "them"))
-		var rets []string
-		for _, r := range p.Rets {
-			rets = append(rets, fmt.Sprintf("%d %s", r.Value, r.Name))
-		}
-		t.add("values", strings.Join(rets, ", "))
-		t.add("sections", strings.Join(sectionsOf(p.Type), ", "))
-		if p.PrivateStack {
-			t.add("stack", "512 bytes for each frame")
-		} else {
-			t.add("stack", "512 bytes for all frames of a call chain")
-		}
-		switch p.TestRun {
-		case "data", "ctx":
-			t.add("test run", "takes a "+map[string]string{"data": "packet", "ctx": "context"}[p.TestRun])
-		default:
-			t.add("test run", p.TestRun)
-		}
-		t.aliases = []string{p.Kernel}
-		out = append(out, t)
-	}
-	return out
-}
-
-func sectionsOf(p spec.ProgType) []string {
-	var out []string
-	for _, s := range spec.Sections() {
-		if s.Type == p && !s.Classic {
-			out = append(out, s.String())
-		}
-	}
-	return out
-}
-
-func sectionTopics() []topic {
-	var out []topic
-	for _, s := range spec.Sections() {
-		out = append(out, ruleTopic(s))
-	}
-	return out
-}
-
-func ruleTopic(s spec.SectionRule) topic {
-	t := topic{Group: "sections", Name: s.String(), Title: "section of programs of type " + s.Type.String()}
-	t.add("program", s.Type.String())
-	if s.Attach != 0 {
-		t.add("attach type", s.Attach.String())
-	}
-	switch s.Match {
-	case spec.MatchExactOrPrefix:
-		t.add("pattern", fmt.Sprintf("%q alone or %q and what it attaches to", s.Pattern, s.Pattern+"/"))
-	case spec.MatchPrefix:
-		t.add("pattern", fmt.Sprintf("%q and what it attaches to", s.Pattern))
-	case spec.MatchClassic:
-		t.add("pattern", fmt.Sprintf("any name that begins with %q", s.Pattern))
-	}
-	var marks []string
-	for _, m := range []struct {
-		on   bool
-		text string
-	}{
-		{s.Sleepable, "may sleep"}, {s.Frags, "packets in several fragments"}, {s.NeedsBTF, "needs the BTF id of its target"},
-		{s.Multi, "many functions at once"}, {s.Session, "entry and return"}, {s.USDT, "user-space static probe"},
-	} {
-		if m.on {
-			marks = append(marks, m.text)
-		}
-	}
-	t.add("marks", strings.Join(marks, ", "))
-	if s.Classic {
-		t.add("loader", "the classic one of samples/bpf only")
-	}
-	t.add("kernel", s.Hook)
-	if !s.Classic {
-		t.aliases = []string{s.Pattern}
-	}
-	return t
-}
-
-// sectionNameTopic explains a whole section name: "kprobe/vfs_read".
-func sectionNameTopic(name string) (topic, bool) {
-	rule, to, ok := spec.MatchSection(name)
-	if !ok {
-		return topic{}, false
-	}
-	t := ruleTopic(rule)
-	t.Facts = append([]fact{{"section", name}}, t.Facts...)
-	if to != "" {
-		t.add("attaches to", to)
-	}
-	return t, true
 }
 
 func contextTopics() []topic {
@@ -249,9 +115,10 @@ func fieldTopic(name string) (topic, bool) {
 	t.add("offset", fmt.Sprint(f.Off))
 	t.add("size", plural(int(f.Size), "byte"))
 	t.add("gives", [...]string{"a number", "the packet's first byte", "the first byte after the packet",
-		"the metadata before the packet", "a kernel pointer"}[f.Kind])
+		"the metadata before the packet", f.Pointer.String() + orNone(": struct ", f.Struct)}[f.Kind])
+	t.add("loads", loadSizes(f))
 	if f.ReadBy != nil {
-		t.add("read by", programNames(f.ReadBy))
+		t.add("read by", orNone("", programNames(f.ReadBy)))
 	}
 	switch {
 	case !f.Write:
@@ -261,7 +128,50 @@ func fieldTopic(name string) (topic, bool) {
 	default:
 		t.add("written by", "every program that has it")
 	}
+	for _, a := range f.Attach {
+		what := "read and written"
+		switch {
+		case !a.Write || !f.Write:
+			what = "read"
+		case !a.Read:
+			what = "written"
+		}
+		t.add("attached as", fmt.Sprintf("%s in %s only when attached as %s", what, a.Type, attachNames(a.Attach)))
+	}
 	return t, true
+}
+
+// fieldNames lists the fields of a context as they are asked for: "xdp_md.data".
+func fieldNames(ctx string) []string {
+	c := spec.CtxByName(ctx)
+	if c == nil {
+		return nil
+	}
+	var out []string
+	for i := range c.Fields {
+		out = append(out, c.Name+"."+c.Fields[i].Name)
+	}
+	for _, a := range c.Aliases {
+		out = append(out, c.Name+"."+a.Name)
+	}
+	return out
+}
+
+// loadSizes says which loads of a field the verifier takes.
+func loadSizes(f *spec.CtxField) string {
+	s := plural(int(f.ElemSize()), "byte") + " at a time"
+	switch {
+	case f.Narrow:
+		s += ", and smaller ones in it"
+	case f.NarrowStart:
+		s += ", and smaller ones at its first byte"
+	case f.Half:
+		s += ", and 2 bytes"
+	}
+	if f.Wide {
+		s += "; 8 bytes where aligned"
+	}
+	return s
 }
 
 func limitTopics() []topic {
