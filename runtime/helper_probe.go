@@ -74,12 +74,12 @@ func (e *Env) kernelAddr(addr uint64) bool {
 
 // probeRead fills dst with what lies at an address of the arena or outside.
 func (e *Env) probeRead(dst []byte, addr uint64, where space) bool {
-	if b, err := e.rt.mem.Bytes(addr, len(dst), vm.PermRead); err == nil {
+	if e.rt.mem.Has(addr, len(dst), vm.PermRead) {
 		// The arena plays the kernel's memory: stack, maps, packets.
 		if where == userSpace {
 			return false
 		}
-		copy(dst, b)
+		copy(dst, e.rt.mem.Raw(addr, uint64(len(dst))))
 		return true
 	}
 	user := addr < taskSize

@@ -69,25 +69,35 @@ func (f *Foreign) Segments() []Segment { return f.segs }
 // len(dst) means a fault at addr plus that number. Neighbouring segments are read
 // as one.
 func (f *Foreign) Read(dst []byte, addr uint64) int {
-	return f.walk(len(dst), addr, func(done int, b []byte) { copy(dst[done:], b) })
+	done := 0
+	for done < len(dst) {
+		b := f.from(addr + uint64(done))
+		if b == nil {
+			break
+		}
+		done += copy(dst[done:], b)
+	}
+	return done
 }
 
 // Write stores src at addr and returns how many bytes had a place.
 func (f *Foreign) Write(addr uint64, src []byte) int {
-	return f.walk(len(src), addr, func(done int, b []byte) { copy(b, src[done:]) })
-}
-
-func (f *Foreign) walk(size int, addr uint64, visit func(done int, b []byte)) int {
 	done := 0
-	for done < size {
-		s := f.Find(addr + uint64(done))
-		if s == nil {
+	for done < len(src) {
+		b := f.from(addr + uint64(done))
+		if b == nil {
 			break
 		}
-		b := s.Data[addr+uint64(done)-s.Addr:]
-		b = b[:min(len(b), size-done)]
-		visit(done, b)
-		done += len(b)
+		done += copy(b, src[done:])
 	}
 	return done
+}
+
+// from returns what is stored from an address to the end of its segment, or nil.
+func (f *Foreign) from(addr uint64) []byte {
+	s := f.Find(addr)
+	if s == nil {
+		return nil
+	}
+	return s.Data[addr-s.Addr:]
 }

@@ -149,8 +149,8 @@ func (m *Machine) ReadAny(dst []byte, addr uint64) bool {
 	if len(dst) == 0 {
 		return true
 	}
-	if b, err := m.Mem.Bytes(addr, len(dst), PermRead); err == nil {
-		copy(dst, b)
+	if m.Mem.Has(addr, len(dst), PermRead) {
+		copy(dst, m.Mem.Raw(addr, uint64(len(dst))))
 		return true
 	}
 	return m.Mem.Foreign.Read(dst, addr) == len(dst)

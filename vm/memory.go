@@ -186,13 +186,16 @@ func (f *Fault) Error() string {
 // Bytes returns the memory of an access after checking the permission of every
 // byte. The slice is valid until something is allocated. The error is a *Fault.
 func (m *Memory) Bytes(addr uint64, size int, need Perm) ([]byte, error) {
-	if size < 0 || addr >= uint64(len(m.buf)) || uint64(size) > uint64(len(m.buf))-addr {
-		return nil, m.fault(addr, size, need)
-	}
-	if !m.allows(addr, uint64(size), need) {
+	if !m.Has(addr, size, need) {
 		return nil, m.fault(addr, size, need)
 	}
 	return m.buf[addr : addr+uint64(size) : addr+uint64(size)], nil
+}
+
+// Has reports whether every byte of an access of any size has the permission:
+// [Memory.Bytes] for those who expect that it often has not.
+func (m *Memory) Has(addr uint64, size int, need Perm) bool {
+	return size >= 0 && addr < uint64(len(m.buf)) && uint64(size) <= uint64(len(m.buf))-addr && m.allows(addr, uint64(size), need)
 }
 
 // allows looks at the permission of every byte; without a branch for each, as helpers
