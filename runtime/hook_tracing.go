@@ -16,7 +16,8 @@ import (
 type Tracing struct {
 	Args []uint64 // words; see Signature.Slots
 	// Ret is the result: of the function for fexit, of the programs before for
-	// fmod_ret and lsm.
+	// fmod_ret and lsm. It stands behind the arguments that the prototype has, or
+	// behind Args where there is none.
 	Ret uint64
 	CPU int
 }
@@ -35,25 +36,27 @@ func (t *Tracing) setup(e *Env, p *Program) (*vm.Region, error) {
 	if p.spec.Attach == spec.AttachTraceIter && p.Type() == spec.ProgTracing {
 		return nil, fmt.Errorf("an iterator runs on an element, not on a call: %w", spec.EINVAL)
 	}
-	words := append(make([]uint64, 0, maxTracingWords), t.Args...)
-	if len(words) >= maxTracingWords {
-		return nil, fmt.Errorf("%d words of arguments: at most %d: %w", len(words), maxTracingWords-1, spec.EINVAL)
+	if len(t.Args) >= maxTracingWords {
+		return nil, fmt.Errorf("%d words of arguments: at most %d: %w", len(t.Args), maxTracingWords-1, spec.EINVAL)
 	}
-	// Without a prototype the result stands where the caller's arguments end.
+	var words [maxTracingWords]uint64
+	e.args = copy(words[:], t.Args)
+	size := len(words) // without a prototype all words that a function can have
 	if sig, err := e.rt.signature(p.spec); err == nil {
-		n := sig.words()
-		words = append(words, make([]uint64, max(0, n-len(words)))...)[:n]
+		e.args = min(sig.words(), maxTracingWords-1)
+		clear(words[e.args:])
+		size = e.args
 	}
-	e.args = len(words)
 	if e.result = hasResult(p.spec); e.result {
-		words = append(words, t.Ret)
+		words[e.args] = t.Ret
+		size = max(size, e.args+1)
 	}
-	ctx, err := e.rt.windowAt(e.rt.cpus[e.cpu], vm.RegionCtx, uint64(8*max(len(words), 1)), vm.PermRead)
+	ctx, err := e.rt.windowAt(e.rt.cpus[e.cpu], vm.RegionCtx, uint64(8*max(size, 1)), vm.PermRead)
 	if err != nil {
 		return nil, err
 	}
 	b := e.rt.mem.Raw(ctx.Base, ctx.Size)
-	for i, w := range words {
+	for i, w := range words[:size] {
 		binary.LittleEndian.PutUint64(b[8*i:], w)
 	}
 	return ctx, nil

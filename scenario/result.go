@@ -147,25 +147,6 @@ func (p *PacketResult) String() string {
 	return p.Diff().String()
 }
 
-// Record is what a program sent to user space through a ring buffer or a perf
-// event array.
-type Record struct {
-	Map  string
-	CPU  int
-	Time uint64 // of the virtual clock, in nanoseconds
-	Data []byte
-}
-
-// MarshalJSON gives the data in hexadecimal.
-func (r Record) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		Map  string `json:"map"`
-		CPU  int    `json:"cpu"`
-		Time uint64 `json:"time_ns"`
-		Data string `json:"data"`
-	}{r.Map, r.CPU, r.Time, hex.EncodeToString(r.Data)})
-}
-
 // MarshalJSON gives keys and values as the map's dump does.
 func (c MapChange) MarshalJSON() ([]byte, error) {
 	side := func(b []byte) (json.RawMessage, error) {
@@ -234,7 +215,7 @@ func r0Text(v uint64) string {
 }
 
 // newRun makes a run of the runtime's result.
-func newRun(rt *runtime.Runtime, f *firing, index int, at time.Duration, res runtime.Result) *ProgRun {
+func newRun(rt *runtime.Runtime, recs *RecordTypes, f *firing, index int, at time.Duration, res runtime.Result) *ProgRun {
 	task := f.world.task()
 	r := &ProgRun{
 		Program: res.Prog.Name(), Event: f.ev.Name(), Index: index, Pos: f.ev.Pos, Time: at, CPU: f.world.cpu,
@@ -265,7 +246,7 @@ func newRun(rt *runtime.Runtime, f *firing, index int, at time.Duration, res run
 		r.Trace = append(r.Trace, l.String())
 	}
 	for _, rec := range res.Records {
-		r.Records = append(r.Records, Record(rec))
+		r.Records = append(r.Records, recs.Record(rec))
 	}
 	return r
 }

@@ -42,6 +42,9 @@ type Options struct {
 	// MapChanges compares the maps after each event. Without it Result.Changes
 	// still has the difference between begin and end.
 	MapChanges bool
+	// RecordTypes names the types of records that the object's BTF does not tell, by
+	// map; see [NewRecordTypes].
+	RecordTypes map[string]string
 	// OnRun is called after each run of a program. Runs are kept in the Result
 	// then only if KeepRuns says so.
 	OnRun    func(*ProgRun) error
@@ -117,6 +120,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if r.maps, err = NewMaps(o.Runtime, o.Collection); err != nil {
 		return nil, err
 	}
+	if r.recs, err = NewRecordTypes(o.Collection.Spec(), o.RecordTypes); err != nil {
+		return nil, err
+	}
 	if err := r.choose(); err != nil {
 		return nil, err
 	}
@@ -142,6 +148,7 @@ type runner struct {
 	plan  *plan
 	res   *Result
 	maps  *Maps
+	recs  *RecordTypes
 	progs []*runtime.Program
 	links []*runtime.Link
 	hooks map[string]bool // targets that have programs
@@ -416,7 +423,7 @@ func (r *runner) fire(f *firing) ([]*ProgRun, error) {
 	results := what.Results
 	var runs []*ProgRun
 	for i, res := range results {
-		run := newRun(rt, f, r.res.Events, time.Duration(at), res)
+		run := newRun(rt, r.recs, f, r.res.Events, time.Duration(at), res)
 		if r.MapChanges && i == len(results)-1 {
 			now := r.maps.Snap()
 			run.Maps = DiffMaps(r.now, now)

@@ -87,7 +87,7 @@ func payloadStart(packet []byte) int { return min(len(packet), ethHeader+20+20) 
 func synthArgs(rt *runtime.Runtime, hook, name string) ([]uint64, error) {
 	sig, err := rt.Signature(hook, name)
 	if err != nil {
-		return make([]uint64, 6), nil
+		return nil, nil
 	}
 	return rt.DefaultArgs(sig)
 }

@@ -145,6 +145,10 @@ func (t *Trace) playContext(ctx context.Context, w *World, onRun func(*scenario.
 	if err != nil {
 		return nil, err
 	}
+	recs, err := scenario.NewRecordTypes(w.Collection.Spec(), nil)
+	if err != nil {
+		return nil, err
+	}
 	defer w.Runtime.StopWith(ctx)()
 	w.Runtime.Clock.Now = uint64(time.Second)
 	res := &scenario.Result{Before: w.Maps.Snap()}
@@ -154,7 +158,7 @@ func (t *Trace) playContext(ctx context.Context, w *World, onRun func(*scenario.
 		if err != nil {
 			return nil, err
 		}
-		run := contextRun(p, raw, i+1, at)
+		run := contextRun(p, raw, recs, i+1, at)
 		run.PID, run.Comm = w.Runtime.Task().PID, w.Runtime.Task().Comm
 		res.Events++
 		if err := onRun(run); err != nil {
@@ -167,7 +171,7 @@ func (t *Trace) playContext(ctx context.Context, w *World, onRun func(*scenario.
 }
 
 // contextRun describes a run on a context as those of events are.
-func contextRun(p *runtime.Program, raw runtime.Result, index int, at time.Duration) *scenario.ProgRun {
+func contextRun(p *runtime.Program, raw runtime.Result, recs *scenario.RecordTypes, index int, at time.Duration) *scenario.ProgRun {
 	run := &scenario.ProgRun{
 		Program: p.Name(), Event: p.Target(), Index: index, Time: at, R0: raw.R0, Insns: raw.Insns, Raw: raw,
 	}
@@ -180,7 +184,7 @@ func contextRun(p *runtime.Program, raw runtime.Result, index int, at time.Durat
 		run.Trace = append(run.Trace, l.String())
 	}
 	for _, r := range raw.Records {
-		run.Records = append(run.Records, scenario.Record(r))
+		run.Records = append(run.Records, recs.Record(r))
 	}
 	return run
 }

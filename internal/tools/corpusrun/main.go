@@ -6,6 +6,9 @@
 // A program exits, traps (the checked interpreter stopped it: what no verified
 // program does, unless the event is not one that the program can meet), or is
 // refused, by the name of what is missing. Objects with the same bytes count once.
+// Programs that the kernel's own tests mark as ones that must not load
+// (test_expect_failure) are counted by themselves: nothing can be said of what they
+// do.
 package main
 
 import (
@@ -23,11 +26,14 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/cilium/ebpf/btf"
+
 	"bpfvm/elf"
 	"bpfvm/interp"
 	"bpfvm/runtime"
 	"bpfvm/scenario"
 	"bpfvm/spec"
+	"bpfvm/types"
 	"bpfvm/vm"
 )
 
@@ -62,6 +68,7 @@ type tally struct {
 // typeCount counts the programs of one type.
 type typeCount struct {
 	programs, exits  int
+	wrong            int // on purpose
 	trapped, refused map[string]int
 }
 
@@ -97,11 +104,17 @@ func (t *tally) visit(path string, d fs.DirEntry, err error) error {
 		t.say("%s: %v", path, err)
 		return nil
 	}
+	for _, m := range cs.Maps {
+		if m.MaxEntries == 0 { // the program's own loader says how many
+			m.MaxEntries = 64
+		}
+	}
 	return t.object(path, cs)
 }
 
 // object runs the programs of one object, each in a kernel of its own.
 func (t *tally) object(path string, cs *spec.CollectionSpec) error {
+	wrong := wrongOnPurpose(cs)
 	for _, p := range cs.Programs {
 		if t.only != "" && p.Type.String() != t.only {
 			continue
@@ -112,6 +125,10 @@ func (t *tally) object(path string, cs *spec.CollectionSpec) error {
 			t.types[p.Type.String()] = c
 		}
 		c.programs++
+		if wrong[p.Name] {
+			c.wrong++
+			continue
+		}
 		res, err := t.run(cs, p)
 		switch {
 		case err != nil:
@@ -127,6 +144,27 @@ func (t *tally) object(path string, cs *spec.CollectionSpec) error {
 		}
 	}
 	return nil
+}
+
+// wrongOnPurpose are the functions that tests mark so, by declaration tags in BTF.
+func wrongOnPurpose(cs *spec.CollectionSpec) map[string]bool {
+	out := map[string]bool{}
+	if cs.BTF == nil {
+		return out
+	}
+	own, err := types.Load(cs.BTF)
+	if err != nil {
+		return out
+	}
+	for typ, err := range own.All() {
+		if err != nil {
+			break
+		}
+		if fn, ok := typ.(*btf.Func); ok && slices.Contains(fn.Tags, "comment:test_expect_failure") {
+			out[fn.Name] = true
+		}
+	}
+	return out
 }
 
 func (t *tally) say(format string, args ...any) {
@@ -203,7 +241,7 @@ func trapReason(t *vm.Trap) string {
 // print writes the table and the reasons.
 func (t *tally) print() {
 	fmt.Fprintf(t.out, "%d objects, %d more are copies, %d cannot be read\n\n", t.objects, t.doubles, t.broken)
-	fmt.Fprintf(t.out, "%-24s %8s %8s %8s %8s\n", "type", "programs", "exit", "trapped", "refused")
+	fmt.Fprintf(t.out, "%-24s %8s %8s %8s %8s %8s\n", "type", "programs", "exit", "trapped", "refused", "wrong")
 	var all typeCount
 	all.trapped, all.refused = map[string]int{}, map[string]int{}
 	names := slices.SortedFunc(maps.Keys(t.types), func(a, b string) int {
@@ -214,12 +252,12 @@ func (t *tally) print() {
 		c := t.types[name]
 		n := sum(c.trapped)
 		trapped += n
-		fmt.Fprintf(t.out, "%-24s %8d %8d %8d %8d\n", name, c.programs, c.exits, n, c.programs-c.exits-n)
-		all.programs, all.exits = all.programs+c.programs, all.exits+c.exits
+		fmt.Fprintf(t.out, "%-24s %8d %8d %8d %8d %8d\n", name, c.programs, c.exits, n, c.programs-c.wrong-c.exits-n, c.wrong)
+		all.programs, all.exits, all.wrong = all.programs+c.programs, all.exits+c.exits, all.wrong+c.wrong
 		merge(all.trapped, c.trapped)
 		merge(all.refused, c.refused)
 	}
-	fmt.Fprintf(t.out, "%-24s %8d %8d %8d %8d\n", "all", all.programs, all.exits, trapped, all.programs-all.exits-trapped)
+	fmt.Fprintf(t.out, "%-24s %8d %8d %8d %8d %8d\n", "all", all.programs, all.exits, trapped, all.programs-all.wrong-all.exits-trapped, all.wrong)
 	list(t.out, "trapped", all.trapped)
 	list(t.out, "refused (a program may lack several things)", all.refused)
 }

@@ -48,6 +48,7 @@ type runFlags struct {
 	pcap, pcapOut    string
 	events, ctx      string
 	maps, sets       []string
+	types            []string
 	expect           string
 	repeat, cpus     int
 	maxSteps, seed   uint64
@@ -66,6 +67,7 @@ func setupRun(a *app, c *cobra.Command) func([]string) error {
 	fs.StringVar(&f.ctx, "ctx", "", "run once on the context in `FILE`, as bytes or hex")
 	fs.StringArrayVar(&f.maps, "map", nil, "fill a map: `NAME=FILE.json`; repeatable")
 	fs.StringArrayVar(&f.sets, "set", nil, "set a global variable: `VAR=VALUE`; repeatable")
+	fs.StringArrayVar(&f.types, "type", nil, "what records are: `TYPE`, or MAP=TYPE for one map; repeatable")
 	fs.StringVar(&f.expect, "expect", "", "compare with the expectations in `FILE`")
 	fs.StringVar(&f.engine, "engine", "step", "step, interp, jit or kernel: `NAME`")
 	fs.IntVar(&f.repeat, "repeat", 1, "let everything happen `N` times")
@@ -82,6 +84,19 @@ func setupRun(a *app, c *cobra.Command) func([]string) error {
 	a.completeFromObject(c, "map", "=", (*object).mapNames)
 	a.completeFromObject(c, "set", "=", (*object).variableNames)
 	return func(args []string) error { return a.run(args[0], f) }
+}
+
+// recordTypes are the types of --type by map.
+func (f *runFlags) recordTypes() map[string]string {
+	out := map[string]string{}
+	for _, t := range f.types {
+		name, typ, ok := strings.Cut(t, "=")
+		if !ok {
+			name, typ = "", t
+		}
+		out[name] = typ
+	}
+	return out
 }
 
 // runDoc is the document of "run".

@@ -188,7 +188,7 @@ func (r *running) execute(in *runInputs) error {
 	}
 	opts := scenario.Options{
 		Runtime: r.rt, Collection: r.coll, Script: in.script, Frames: in.frames, Files: in.files, Expect: in.expect,
-		Repeat: r.f.repeat, MapChanges: r.f.changes,
+		Repeat: r.f.repeat, MapChanges: r.f.changes, RecordTypes: r.f.recordTypes(),
 	}
 	opts.Programs = r.accepted
 	res, err := scenario.Run(r.a.ctx, opts)
@@ -224,6 +224,10 @@ func (r *running) runContext(in *runInputs) error {
 	if err != nil {
 		return err
 	}
+	recs, err := scenario.NewRecordTypes(r.coll.Spec(), r.f.recordTypes())
+	if err != nil {
+		return inputErr("--type: %w", err)
+	}
 	defer r.rt.StopWith(r.a.ctx)()
 	r.start = time.Duration(r.rt.Clock.Now)
 	res := &scenario.Result{Before: r.maps.Snap()}
@@ -247,7 +251,7 @@ func (r *running) runContext(in *runInputs) error {
 			run.Trace = append(run.Trace, l.String())
 		}
 		for _, rec := range raw.Records {
-			run.Records = append(run.Records, scenario.Record(rec))
+			run.Records = append(run.Records, recs.Record(rec))
 		}
 		res.Runs = append(res.Runs, run)
 		res.Events++

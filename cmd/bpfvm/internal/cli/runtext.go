@@ -310,7 +310,7 @@ func (r *running) writeRecords() {
 		if m := r.o.coll.Map(name); m != nil {
 			kind = m.Type.String() + ", "
 		}
-		r.title(name, kind+plural(count[name], "record"))
+		r.title(name, kind+plural(count[name], "record")+r.recordType(name))
 		for _, run := range r.doc.Runs {
 			for _, rec := range run.Records {
 				if rec.Map == name {
@@ -321,11 +321,38 @@ func (r *running) writeRecords() {
 	}
 }
 
+// recordType is the type of a map's records, for the title; empty where they have
+// none or several.
+func (r *running) recordType(name string) string {
+	typ := ""
+	for _, run := range r.doc.Runs {
+		for i := range run.Records {
+			rec := &run.Records[i]
+			if rec.Map != name {
+				continue
+			}
+			t, _, ok := rec.Typed()
+			if !ok || typ != "" && typ != t {
+				return ""
+			}
+			typ = t
+		}
+	}
+	if typ == "" {
+		return ""
+	}
+	return " of " + typ
+}
+
 // recordShown is how many bytes of a record are printed without -v.
 const recordShown = 64
 
 func (r *running) writeRecord(index int, rec scenario.Record) {
 	s := r.a.style
+	if text := rec.Text(); text != "" {
+		fmt.Fprintf(r.a.out, "  %s %s\n", s.dim(fmt.Sprintf("#%-3d %3dB", index, len(rec.Data))), printable(text))
+		return
+	}
 	data := rec.Data
 	if !r.a.flags.verbose {
 		data = data[:min(len(data), recordShown)]

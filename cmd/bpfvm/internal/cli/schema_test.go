@@ -110,7 +110,8 @@ var custom = map[reflect.Type]string{
 			"fields":{"type":"array","items":{"type":"object","required":["name","before","after"],"properties":{"name":{"type":"string"},"before":{"type":"string"},"after":{"type":"string"}}}},
 			"removed":{"type":"array","items":{"type":"string"}},"added":{"type":"array","items":{"type":"string"}}}}}}`,
 	reflect.TypeFor[scenario.Record](): `{"type":"object","required":["map","cpu","time_ns","data"],"properties":{
-		"map":{"type":"string"},"cpu":{"type":"integer"},"time_ns":{"type":"integer"},"data":{"type":"string","description":"hex"}}}`,
+		"map":{"type":"string"},"cpu":{"type":"integer"},"time_ns":{"type":"integer"},"data":{"type":"string","description":"hex"},
+		"type":{"type":"string","description":"of the data, where the object's BTF has it"},"value":{}}}`,
 	reflect.TypeFor[scenario.MapChange](): `{"type":"object","required":["map","kind","key"],"properties":{
 		"map":{"type":"string"},"kind":{"type":"string","description":"added, removed or changed"},"key":{},"before":{},"after":{}}}`,
 	reflect.TypeFor[scenario.Snapshot](): `{"type":"object","description":"elements by map, keys and values by their BTF types",
