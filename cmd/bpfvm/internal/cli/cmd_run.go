@@ -62,7 +62,7 @@ func setupRun(a *app, c *cobra.Command) func([]string) error {
 	fs := c.Flags()
 	fs.StringArrayVar(&f.pkts, "pkt", nil, "a packet as `HEX`, file or words; repeatable")
 	fs.StringVar(&f.pcap, "pcap", "", "packets of the capture `FILE` (pcap, pcapng)")
-	fs.StringVar(&f.pcapOut, "pcap-out", "", "write the packets as the program left them to `FILE`")
+	fs.StringVar(&f.pcapOut, "pcap-out", "", "write the packets as the program left them to `FILE` (pcap; pcapng by its name)")
 	fs.StringVar(&f.events, "events", "", "events of the script `FILE`")
 	fs.StringVar(&f.ctx, "ctx", "", "run once on the context in `FILE`, as bytes or hex")
 	fs.StringArrayVar(&f.maps, "map", nil, "fill a map: `NAME=FILE.json`; repeatable")

@@ -468,7 +468,11 @@ func (r *running) writePcap() error {
 		frames = append(frames, scenario.Frame{Time: time.Unix(0, int64(run.Time)), Data: b, Size: len(b), Link: run.Packet.Link})
 	}
 	var buf bytes.Buffer
-	if err := scenario.WritePcap(&buf, frames); err != nil {
+	write := scenario.WritePcap
+	if strings.HasSuffix(r.f.pcapOut, ".pcapng") {
+		write = scenario.WritePcapNG
+	}
+	if err := write(&buf, frames); err != nil {
 		return fmt.Errorf("--pcap-out: %w", err)
 	}
 	if err := r.a.writeFile(r.f.pcapOut, buf.Bytes()); err != nil {
