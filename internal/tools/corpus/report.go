@@ -19,7 +19,7 @@ type report struct {
 	libbpf  string // what libbpf was asked with; empty if it was not
 
 	objects, opened, cilium, byLibbpf int
-	missed                            []string // opened by another library, not by bpfvm
+	missed                            []string // opened by another library, not by bpfvm, for no reason with a name
 	notOpened                         counts   // objects, by reason
 
 	linked, same, slots int
@@ -28,13 +28,14 @@ type report struct {
 	explained           map[judge.Explained]int
 	unjudged            counts // programs, by reason
 	refused             counts // parts of objects, by reason
+	onlyThere           counts // programs that cilium/ebpf links, by reason
 	only                int    // programs of objects that cilium/ebpf does not open
 	compared            int
 }
 
 func newReport(verbose bool) *report {
 	return &report{verbose: verbose, explained: make(map[judge.Explained]int),
-		notOpened: counts{}, unjudged: counts{}, refused: counts{}}
+		notOpened: counts{}, unjudged: counts{}, refused: counts{}, onlyThere: counts{}}
 }
 
 // add takes one object.
@@ -51,7 +52,7 @@ func (r *report) add(res result) {
 	if r.libbpf != "" && res.libbpf == nil {
 		r.byLibbpf++
 	}
-	if res.Err != nil && (res.Theirs == nil || r.libbpf != "" && res.libbpf == nil) {
+	if res.Err != nil && !errors.Is(res.Err, errors.ErrUnsupported) && (res.Theirs == nil || r.libbpf != "" && res.libbpf == nil) {
 		r.missed = append(r.missed, fmt.Sprintf("%s: %v", res.Path, res.Err))
 	}
 	r.linked += res.Linked
@@ -75,6 +76,9 @@ func (r *report) add(res result) {
 	for name, err := range res.Unjudged {
 		r.unjudged.add(reason(err), res.Path+":"+name)
 	}
+	for name, err := range res.Only {
+		r.onlyThere.add(reason(err), res.Path+":"+name)
+	}
 	for _, err := range res.Refused {
 		r.refused.add(part(err)+": "+reason(err), fmt.Sprintf("%s: %v", res.Path, err))
 	}
@@ -89,7 +93,7 @@ func (r *report) write(w io.Writer) {
 	if r.libbpf != "" {
 		fmt.Fprintf(w, ", %d by libbpf (%s)", r.byLibbpf, r.libbpf)
 	}
-	fmt.Fprintf(w, "\n  missed    %d that another library opens\n", len(r.missed))
+	fmt.Fprintf(w, "\n  missed    %d that another library opens (not counting what is refused by name)\n", len(r.missed))
 	r.lines(w, r.missed)
 	if len(r.notOpened) > 0 {
 		fmt.Fprintf(w, "  refused   %d, by reason:\n", r.objects-r.opened)
@@ -110,6 +114,8 @@ func (r *report) write(w io.Writer) {
 	}
 	fmt.Fprintf(w, "  not compared: %d of objects that cilium/ebpf does not open, %d that it cannot relocate\n", r.only, r.unjudged.total())
 	r.unjudged.write(w, r.verbose)
+	fmt.Fprintf(w, "  refused here, linked by cilium/ebpf: %d\n", r.onlyThere.total())
+	r.onlyThere.write(w, r.verbose)
 	fmt.Fprintf(w, "parts of opened objects that bpfvm refuses: %d\n", r.refused.total())
 	r.refused.write(w, r.verbose)
 }

@@ -31,6 +31,8 @@ type Object struct {
 	Differ   map[string][]string // by program
 	Unjudged map[string]error    // by program
 	Maps     []string            // differences between maps
+	// Only are programs that cilium/ebpf links and bpfvm refuses, by name.
+	Only map[string]error
 }
 
 // Judge reads the object with both libraries.
@@ -44,7 +46,7 @@ func Judge(path string, target *btf.Spec) (*Object, error) {
 
 // JudgeBytes is Judge for an object in memory.
 func JudgeBytes(path string, raw []byte, target *btf.Spec) *Object {
-	o := &Object{Path: path, Explain: make(map[Explained]int), Differ: make(map[string][]string), Unjudged: make(map[string]error)}
+	o := &Object{Path: path, Explain: make(map[Explained]int), Differ: make(map[string][]string), Unjudged: make(map[string]error), Only: make(map[string]error)}
 	f, err := elf.Open(bytes.NewReader(raw), int64(len(raw)))
 	var ours *spec.CollectionSpec
 	if err == nil {
@@ -66,20 +68,18 @@ func JudgeBytes(path string, raw []byte, target *btf.Spec) *Object {
 }
 
 func (o *Object) compare(ours *spec.CollectionSpec, theirs *ebpf.CollectionSpec, target *btf.Spec) {
-	refused := make(map[string]bool)
+	refused := make(map[string]error)
 	for _, err := range o.Refused {
 		if pe, ok := errors.AsType[*elf.ProgramError](err); ok {
-			refused[pe.Program] = true
-		}
-		if me, ok := errors.AsType[*elf.MapError](err); ok {
-			refused[me.Map] = true
+			refused[pe.Program] = pe
 		}
 	}
 	o.Maps = Maps(ours, theirs)
 	for _, name := range slices.Sorted(maps.Keys(theirs.Programs)) {
 		p := ours.Program(name)
 		switch {
-		case refused[name]:
+		case refused[name] != nil:
+			o.Only[name] = refused[name]
 			continue
 		case p == nil && isSubprogram(ours, name):
 			continue // a static function, which they list as a program
