@@ -29,6 +29,7 @@ func cmdDiff() *command {
 			"as many as there is time for. One that differs is saved as SEED-N.txtar, which \"bpfvm diff\" repeats; " +
 			"--shrink leaves out of it all that the difference does not need. --mutate FILE makes them from real programs, with a few slips in each. " +
 			"With the kernel among the engines its verdict is compared with our verifier's too.\n\n" +
+			"--jit-bytes=kernel runs nothing either: it lays the machine code that our compiler makes beside the kernel's.\n\n" +
 			"--verdicts compares our verifier with the kernel's, without running anything. What our verifier " +
 			"does not model, and what the kernel could not be asked about, is counted apart.\n\n" +
 			"The kernel runs packet programs and raw tracepoints only, tells 32 bits of R0, and needs " +
@@ -58,6 +59,8 @@ type diffFlags struct {
 	verdicts      bool
 	enginesByUser bool
 	mutate, vm    string
+	jitBytes      string
+	passes        string
 }
 
 func setupDiff(a *app, c *cobra.Command) func([]string) error {
@@ -74,6 +77,8 @@ func setupDiff(a *app, c *cobra.Command) func([]string) error {
 	fs.StringVar(&f.save, "save", ".", "where saved cases go: `DIR`")
 	fs.IntVar(&f.minutes, "minutes", 0, "stop after `M` minutes")
 	fs.BoolVar(&f.verdicts, "verdicts", false, "compare our verifier with the kernel's")
+	fs.StringVar(&f.jitBytes, "jit-bytes", "", "lay our machine code beside that of the `kernel`, instruction by instruction")
+	a.jitPassesFlag(c, &f.passes)
 	fs.StringArrayVar(&f.run.pkts, "pkt", nil, "a packet as `HEX`, file or words; repeatable")
 	fs.StringVar(&f.run.pcap, "pcap", "", "packets of the capture `FILE` (pcap, pcapng)")
 	fs.StringVar(&f.run.events, "events", "", "events of the script `FILE`")
@@ -96,6 +101,8 @@ func (f *diffFlags) check(args []string) error {
 		return usageErr("--gen and --minutes want numbers from 0, --items, --repeat and --max-steps from 1")
 	case f.mutate != "" && (len(args) > 0 || f.verdicts || f.wild):
 		return usageErr("diff: --mutate=%s names what is changed; it goes with --gen N and no other programs", f.mutate)
+	case f.jitBytes != "" && (len(args) == 0 || f.gen > 0 || f.verdicts):
+		return usageErr("diff: --jit-bytes wants a FILE[:PROG] and runs nothing")
 	case len(args) == 0 && f.gen == 0 && f.minutes == 0:
 		return usageErr("diff: name a file, a directory or a saved case, or say --gen N")
 	case len(args) == 1 && f.gen > 0:
@@ -148,6 +155,9 @@ func (a *app) diff(args []string, f diffFlags) error {
 	}
 	if f.verdicts {
 		return a.verdicts(ctx, args, f)
+	}
+	if f.jitBytes != "" {
+		return a.diffJIT(args[0], f)
 	}
 	d := &differ{a: a, f: f, ctx: ctx, keep: f.shrink || len(args) == 0, doc: diffDoc{
 		docHead: head("diff"), Engines: []string{}, Mismatches: []difftest.Mismatch{}, Masked: []difftest.Masked{},

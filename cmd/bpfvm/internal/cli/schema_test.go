@@ -31,6 +31,7 @@ var documents = map[string]any{
 	"diff":    diffDoc{},
 
 	"diff-verdicts": verdictsDoc{},
+	"diff-jit":      jitDoc{},
 
 	"tour":    tourDoc{},
 	"bench":   benchDoc{},
