@@ -23,6 +23,9 @@ type Summary struct {
 	// proven, States the instructions before which that was done.
 	Checked int    `json:"sound_checked"`
 	States  uint64 `json:"sound_states"`
+	// Lost counts cases on which the kernel hung or failed; they are among the
+	// mismatches that are told, and in no other count but Skipped.
+	Lost int `json:"kernel_lost"`
 }
 
 // Mismatch is a case on which two engines differ.
@@ -30,8 +33,9 @@ type Mismatch struct {
 	Name        string       `json:"name"`
 	Engines     [2]string    `json:"engines"`
 	Differences []Difference `json:"differences"`
-	Unsound     []Unsound    `json:"unsound,omitempty"` // instead of differences: the engines are "verifier" and "step"
-	First       *Step        `json:"first,omitempty"`   // the step at which they part
+	Unsound     []Unsound    `json:"unsound,omitempty"`     // instead of differences: the engines are "verifier" and "step"
+	KernelLost  bool         `json:"kernel_lost,omitempty"` // the kernel hung on it, or failed
+	First       *Step        `json:"first,omitempty"`       // the step at which they part
 	NotLocated  string       `json:"not_located,omitempty"`
 	Insns       int          `json:"insns"`            // slots of the program
 	Shrunk      int          `json:"shrunk,omitempty"` // slots of what is left of it
@@ -127,10 +131,10 @@ func (c *Campaign) Compare(ctx context.Context, cs *Case) ([]Mismatch, error) {
 	if w != nil && err == nil {
 		found = append(found, c.sound(ctx, cs, w)...)
 	}
-	if len(found) > 0 {
+	if slices.ContainsFunc(found, func(m Mismatch) bool { return !m.KernelLost }) {
 		c.Summary.Mismatches++
-		c.Mismatches = append(c.Mismatches, found...)
 	}
+	c.Mismatches = append(c.Mismatches, found...)
 	return found, cmp.Or(err, ctx.Err())
 }
 
@@ -183,6 +187,9 @@ func (c *Campaign) engines(ctx context.Context, cs *Case, w *watcher) ([]Mismatc
 		if ctx.Err() != nil {
 			return found, ctx.Err()
 		}
+		if lost, ok := errors.AsType[*Lost](err); ok {
+			found = append(found, c.lost(cs, e, lost))
+		}
 		if m := c.verdict(ctx, cs, e, err, w); m != nil {
 			found = append(found, *m)
 			continue
@@ -221,6 +228,21 @@ func (c *Campaign) engines(ctx context.Context, cs *Case, w *watcher) ([]Mismatc
 		}
 	}
 	return found, nil
+}
+
+// lost makes a finding of a case that took the kernel's worker with it. It is not
+// shrunk: each try could take a deadline, or the machine.
+func (c *Campaign) lost(cs *Case, e Engine, lost *Lost) Mismatch {
+	c.Summary.Lost++
+	m := Mismatch{
+		Name: cs.Name, Engines: [2]string{c.Engines[0].Name(), e.Name()}, Case: cs, KernelLost: true,
+		Differences: []Difference{{Run: -1, What: "lost", Name: cs.Name, A: "an outcome", B: lost.Error()}},
+		NotLocated:  "the kernel gave no outcome",
+	}
+	if p, err := cs.program(); err == nil {
+		m.Insns = len(p.Insns)
+	}
+	return m
 }
 
 // verdict compares our verifier's verdict with that of a kernel which has run a case

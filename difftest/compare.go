@@ -14,7 +14,7 @@ import (
 // Difference is one way in which two outcomes differ.
 type Difference struct {
 	Run  int    `json:"run"`  // index of the run, -1 for what is compared at the end
-	What string `json:"what"` // "r0", "insns", "trap", "packet", "ctx", "trace", "records", "memory", "map", "runs", "verdict"
+	What string `json:"what"` // "r0", "insns", "trap", "packet", "ctx", "trace", "records", "memory", "map", "runs", "verdict", "lost"
 	Name string `json:"name"` // the program, map or region
 	A    string `json:"a"`    // what the first engine has
 	B    string `json:"b"`

@@ -84,6 +84,17 @@ func (e *Refused) Unwrap() error { return errors.ErrUnsupported }
 // SkipReason is what skips are counted by.
 func (e *Refused) SkipReason() string { return e.Reason }
 
+// Lost says that a case took the worker with it: the kernel hangs on the program, or
+// failed itself. That is no statement about the program, and worth keeping.
+type Lost struct{ Worker *kernel.WorkerError }
+
+func (e *Lost) Error() string { return e.Worker.Error() }
+
+func (e *Lost) Unwrap() error { return e.Worker }
+
+// SkipReason is what skips are counted by.
+func (e *Lost) SkipReason() string { return "kernel worker lost: " + e.Worker.Err.Error() }
+
 // Run runs a case. What the programs are given, packets and map contents, is taken
 // from a run on the step loop.
 func (k *Kernel) Run(ctx context.Context, c *Case) (*Outcome, error) {
@@ -146,7 +157,7 @@ func runError(err error) error {
 		}
 	}
 	if e, ok := errors.AsType[*kernel.WorkerError](err); ok {
-		return &Refused{Reason: "kernel worker lost: " + e.Err.Error(), Detail: e.Error()}
+		return &Lost{e}
 	}
 	return err
 }

@@ -204,3 +204,27 @@ func TestSoundOfTailCalls(t *testing.T) {
 		t.Errorf("%d programs, %v", s.Programs, s.Found)
 	}
 }
+
+// FuzzSound looks for a generated program, or a mutant of one, whose run leaves what
+// the verifier has proven of it.
+func FuzzSound(f *testing.F) {
+	f.Add(uint64(1), 1, false)
+	f.Add(uint64(2), 40, true)
+	f.Fuzz(func(t *testing.T, seed uint64, n int, mutate bool) {
+		c := Generate(seed, n, GenOptions{Items: 25})
+		if mutate {
+			m, err := Mutate(c, seed^uint64(n))
+			if err != nil {
+				return
+			}
+			c = m
+		}
+		s, err := CheckSound(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range s.Found {
+			t.Errorf("%s\n%s", u.String(), listing(c))
+		}
+	})
+}

@@ -355,6 +355,9 @@ func (d *differ) finish() error {
 			strings.Join(d.doc.Engines, ","), s.Programs, s.Runs, s.Mismatches, s.Skipped)
 		fmt.Fprintf(d.a.out, "within what the verifier has proven: %d of %s, %s\n",
 			s.Checked, plural(s.Programs, "program"), plural(int(s.States), "state"))
+		if s.Lost > 0 {
+			fmt.Fprintf(d.a.out, "the kernel hung or failed on %s\n", plural(s.Lost, "program"))
+		}
 	}
 	switch {
 	case s.Mismatches > 0:
