@@ -64,7 +64,8 @@ func mapUpdateElem(e *Env, handle, keyAddr, valueAddr, flags, _ uint64) (uint64,
 		return 0, err
 	}
 	if s, ok := m.self.(*Sockmap); ok { // the value is a socket
-		return s.updateSock(key, valueAddr, flags).Ret(), nil
+		errno, err := s.updateSock(e, key, valueAddr, flags)
+		return errno.Ret(), err
 	}
 	value, err := e.read(valueAddr, uint64(m.spec.ValueSize))
 	if err != nil {

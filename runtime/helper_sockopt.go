@@ -198,19 +198,31 @@ func getSocketCookie(e *Env, r1, _, _, _, _ uint64) (uint64, error) {
 		key = r1
 	case s == nil:
 		return 0, nil
-	case s.Cookie != 0:
-		return s.Cookie, nil
-	default: // the same connection has the same number in every event
-		key = [3]any{s.Protocol, s.Local, s.Remote}
+	default:
+		return e.rt.cookieOf(s), nil
 	}
-	if e.rt.cookies[key] == 0 {
-		if e.rt.cookies == nil || len(e.rt.cookies) >= maxObjects {
-			e.rt.cookies = map[any]uint64{}
+	return e.rt.newCookie(key), nil
+}
+
+// cookieOf is the number of a socket; the same connection has the same one in every
+// event.
+func (rt *Runtime) cookieOf(s *Socket) uint64 {
+	if s.Cookie != 0 {
+		return s.Cookie
+	}
+	return rt.newCookie([3]any{s.Protocol, s.Local, s.Remote})
+}
+
+// newCookie gives a number to what a key identifies, once.
+func (rt *Runtime) newCookie(key any) uint64 {
+	if rt.cookies[key] == 0 {
+		if rt.cookies == nil || len(rt.cookies) >= maxObjects {
+			rt.cookies = map[any]uint64{}
 		}
-		e.rt.cookie++
-		e.rt.cookies[key] = e.rt.cookie
+		rt.cookie++
+		rt.cookies[key] = rt.cookie
 	}
-	return e.rt.cookies[key], nil
+	return rt.cookies[key]
 }
 
 // overflowUID is DEFAULT_OVERFLOWUID: nobody.

@@ -46,6 +46,7 @@ func storageGet(e *Env, handle, owner, value, flags, _ uint64) (uint64, error) {
 	if flags&^storageCreate != 0 || owner == 0 {
 		return 0, nil
 	}
+	owner = m.ownerAt(e, owner)
 	addr := m.get(owner)
 	if addr != 0 || flags&storageCreate == 0 {
 		return addr, nil
@@ -69,7 +70,7 @@ func storageDelete(e *Env, handle, owner, _, _, _ uint64) (uint64, error) {
 	if owner == 0 {
 		return spec.EINVAL.Ret(), nil
 	}
-	return m.remove(owner).Ret(), nil
+	return m.remove(m.ownerAt(e, owner)).Ret(), nil
 }
 
 // getLocalStorage is bpf_get_local_storage(map, flags): the value of the cgroup that

@@ -263,6 +263,7 @@ func init() {
 		spec.MapStack:               {checkQueueStack, newQueueStack},
 		spec.MapBloomFilter:         {checkBloomFilter, newBloomFilter},
 		spec.MapRingBuf:             {checkRingBuf, newRingBuf},
+		spec.MapUserRingBuf:         {checkRingBuf, newUserRingBuf},
 		spec.MapDevmap:              {checkDevmap, newDevmap},
 		spec.MapDevmapHash:          {checkDevmap, newDevmap},
 		spec.MapCPUMap:              {checkCPUMap, newCPUMap},

@@ -173,5 +173,8 @@ func (rt *Runtime) runsBehind(value []byte, at spec.AttachType) bool {
 	return p.Type() == spec.ProgXDP && p.spec.Attach == at
 }
 
-// hasLink says whether there is a network interface of an index.
-func (rt *Runtime) hasLink(index uint32) bool { return index != 0 }
+// hasLink says whether there is a network interface of an index. Where the scenario
+// describes none, every index has one.
+func (rt *Runtime) hasLink(index uint32) bool {
+	return index != 0 && (len(rt.World.Links) == 0 || rt.World.link(index) != nil)
+}

@@ -15,8 +15,8 @@ import (
 //     their places as keys of 4 bytes;
 //   - cgroup arrays and maps of sockets: the numbers of the objects, also where user
 //     space cannot read them back;
-//   - storage of sockets and tasks by their numbers, in 4 bytes; that of other
-//     objects by their addresses, in 8.
+//   - storage of sockets, tasks and cgroups by their numbers, in 4 bytes; that of
+//     other objects by their addresses, in 8.
 //
 // Bloom filters, ring buffers and perf event arrays yield nothing.
 func Elements(m Map) iter.Seq2[[]byte, []byte] {
@@ -84,7 +84,7 @@ func (m *LocalStorage) elements() iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		owners, values := m.Owners()
 		for i, o := range owners {
-			if !yield(m.ownerKey(o), values[i]) {
+			if !yield(ownerKey(o), values[i]) {
 				return
 			}
 		}
@@ -92,17 +92,9 @@ func (m *LocalStorage) elements() iter.Seq2[[]byte, []byte] {
 }
 
 // ownerKey is the key of an object: what user space calls it, or its address.
-func (m *LocalStorage) ownerKey(owner uint64) []byte {
-	defer m.lock().Unlock()
-	switch m.spec.Type {
-	case spec.MapTaskStorage:
-		if pid, ok := m.rt.tasks.pidAt(owner); ok {
-			return number(pid)
-		}
-	case spec.MapSKStorage:
-		if cookie := m.rt.sockets.cookieAt(owner); cookie != 0 {
-			return number(cookie)
-		}
+func ownerKey(owner uint64) []byte {
+	if owner < 1<<31 {
+		return number(uint32(owner))
 	}
 	return binary.LittleEndian.AppendUint64(nil, owner)
 }
@@ -118,12 +110,14 @@ func (t *taskTable) pidAt(addr uint64) (pid uint32, ok bool) {
 }
 
 // Restore stores an element as [Elements] yields it, or as a map without keys takes
-// it: the values of a stack come in the order in which they would be popped last to
+// it, a user ring buffer a sample: the values of a stack come in the order in which they would be popped last to
 // first. It makes what user space cannot make in the kernel: the storage of a cgroup.
 func Restore(m Map, key, value []byte) error {
 	switch m := m.(type) {
 	case *QueueStack, *BloomFilter:
 		return m.Update(nil, value, spec.UpdateAny)
+	case *UserRingBuf:
+		return m.Submit(value)
 	case *CgroupStorage:
 		if err := m.create(key); err != nil {
 			return err

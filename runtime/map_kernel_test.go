@@ -19,7 +19,7 @@ func baseSpec(typ spec.MapType) spec.MapSpec {
 		s.KeySize, s.Flags = 8, spec.MapNoPrealloc
 	case spec.MapQueue, spec.MapStack, spec.MapBloomFilter:
 		s.KeySize = 0
-	case spec.MapRingBuf:
+	case spec.MapRingBuf, spec.MapUserRingBuf:
 		return spec.MapSpec{Type: typ, MaxEntries: 4096}
 	case spec.MapStackTrace:
 		s.ValueSize = 80
@@ -35,7 +35,7 @@ func baseSpec(typ spec.MapType) spec.MapSpec {
 func TestMapCreateLikeKernel(t *testing.T) {
 	types := []spec.MapType{
 		spec.MapArray, spec.MapHash, spec.MapPerCPUArray, spec.MapPerCPUHash, spec.MapLRUHash, spec.MapLRUPerCPUHash,
-		spec.MapLPMTrie, spec.MapProgArray, spec.MapPerfEventArray, spec.MapRingBuf, spec.MapCgroupArray,
+		spec.MapLPMTrie, spec.MapProgArray, spec.MapPerfEventArray, spec.MapRingBuf, spec.MapUserRingBuf, spec.MapCgroupArray,
 		spec.MapDevmap, spec.MapDevmapHash, spec.MapCPUMap, spec.MapXSKMap, spec.MapSockmap, spec.MapSockhash,
 		spec.MapReuseportSockarray, spec.MapSKStorage, spec.MapInodeStorage, spec.MapTaskStorage, spec.MapCgrpStorage,
 		spec.MapCgroupStorage, spec.MapPerCPUCgroupStorage,
@@ -107,7 +107,7 @@ func TestMapCreateLikeKernel(t *testing.T) {
 			add(s)
 			s.KeySize = 16
 			add(s)
-		case spec.MapRingBuf:
+		case spec.MapRingBuf, spec.MapUserRingBuf:
 			base = spec.MapSpec{Type: typ, MaxEntries: 4096}
 		}
 		for bit := range 20 {
@@ -115,7 +115,7 @@ func TestMapCreateLikeKernel(t *testing.T) {
 			s.Flags |= 1 << bit
 			// A ring buffer that overwrites and tokens are of later kernels or need
 			// more than flags.
-			if s.Flags&(1<<14|1<<15|1<<16|1<<19|1<<11) == 0 || typ != spec.MapRingBuf && bit == 11 {
+			if s.Flags&(1<<14|1<<15|1<<16|1<<19|1<<11) == 0 || typ != spec.MapRingBuf && typ != spec.MapUserRingBuf && bit == 11 {
 				add(s)
 			}
 		}
@@ -149,7 +149,7 @@ func TestMapCreateLikeKernel(t *testing.T) {
 			s.Inner != nil && (s.ValueSize == 0 || s.Inner.Type == spec.MapCPUMap) || s.Type == spec.MapCPUMap && s.MaxEntries != 4 {
 			continue // the library fills the sizes in
 		}
-		if s.Type == spec.MapRingBuf && s.MaxEntries != 0 && answer.MapErrs[i] == spec.EINVAL {
+		if (s.Type == spec.MapRingBuf || s.Type == spec.MapUserRingBuf) && s.MaxEntries != 0 && answer.MapErrs[i] == spec.EINVAL {
 			continue // here the size is rounded up, as libbpf does
 		}
 		if answer.MapErrs[i] == -1 {

@@ -13,13 +13,14 @@ import (
 //
 //	v = bpf_task_storage_get(&m, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 //
-// User space names it by a file descriptor: a pidfd, a socket, an open file, a cgroup's
-// directory. Here the key is the pid, or the number of the socket; inodes and cgroups
-// have none (EBADF). There is no way to walk such a map in the kernel; [Owners] does.
+// User space names it by a file descriptor: a pidfd, a socket, a cgroup's directory, an
+// open file. Here the key is the pid, the socket's cookie, or the cgroup's id; inodes have
+// no such number (EBADF). There is no way to walk such a map in the kernel;
+// [LocalStorage.Owners] does.
 type LocalStorage struct {
 	mapBase
 	values slab
-	slots  map[uint64]int32 // by the object's address
+	slots  map[uint64]int32 // by the object's number, or its address
 	order  []uint64         // the objects, as they came
 }
 
@@ -50,8 +51,8 @@ func newLocalStorage(b mapBase) (kmap, error) {
 // Len returns the number of values.
 func (m *LocalStorage) Len() int { return len(m.slots) }
 
-// Owners returns the addresses of the objects that have a value, oldest first, and
-// the values.
+// Owners returns the objects that have a value, oldest first, and the values. An
+// object is what user space calls it, or else its address.
 func (m *LocalStorage) Owners() (owners []uint64, values [][]byte) {
 	defer m.lock().Unlock()
 	for _, o := range m.order {
@@ -117,18 +118,30 @@ func (m *LocalStorage) remove(owner uint64) spec.Errno {
 // owner finds the object that user space names.
 func (m *LocalStorage) owner(key []byte) (uint64, spec.Errno) {
 	n := binary.LittleEndian.Uint32(key)
-	if n == 0 || n > 1<<31-1 {
+	if n == 0 || n > 1<<31-1 || m.spec.Type == spec.MapInodeStorage {
 		return 0, spec.EBADF
 	}
+	return uint64(n), 0
+}
+
+// ownerAt finds the object that a program passes. Objects whose number is not known
+// are known by their address.
+func (m *LocalStorage) ownerAt(e *Env, addr uint64) uint64 {
 	switch m.spec.Type {
 	case spec.MapTaskStorage:
-		return m.rt.tasks.ask(m.rt, n), 0
+		if pid, ok := e.rt.tasks.pidAt(addr); ok && pid != 0 {
+			return uint64(pid)
+		}
 	case spec.MapSKStorage:
-		if addr := m.rt.sockets.addr(m.rt, n); addr != 0 {
-			return addr, 0
+		if ref, err := e.sock(addr); err == nil {
+			return e.rt.cookieOf(ref.s)
+		}
+	case spec.MapCgrpStorage:
+		if id, err := e.cgroupID(addr); err == nil {
+			return id
 		}
 	}
-	return 0, spec.EBADF
+	return addr
 }
 
 // lookupElem is that of user space: programs have helpers that take the object.

@@ -30,7 +30,7 @@ func newReuseportArray(b mapBase) (kmap, error) {
 func (m *ReuseportArray) Socket(index uint32) uint32 { return m.cookies.get(index) }
 
 func (m *ReuseportArray) lookupElem(_ int, key []byte) (uint64, spec.Errno) {
-	return m.rt.sockets.addr(m.rt, m.cookies.get(binary.LittleEndian.Uint32(key))), 0
+	return m.rt.addrOf(m.cookies.get(binary.LittleEndian.Uint32(key))), 0
 }
 
 // updateElem is bpf_fd_reuseport_array_update_elem; only user space gets here.

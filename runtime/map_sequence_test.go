@@ -70,6 +70,7 @@ func mapCases() []mapCase {
 		{MapSpec: spec.MapSpec{Name: "cgroup_array", Type: spec.MapCgroupArray, KeySize: 4, ValueSize: 4, MaxEntries: 3}},
 		{MapSpec: spec.MapSpec{Name: "stack_trace", Type: spec.MapStackTrace, KeySize: 4, ValueSize: 80, MaxEntries: 3}},
 		{MapSpec: spec.MapSpec{Name: "ringbuf", Type: spec.MapRingBuf, MaxEntries: 4096}},
+		{MapSpec: spec.MapSpec{Name: "user_ringbuf", Type: spec.MapUserRingBuf, MaxEntries: 4096}},
 		{MapSpec: spec.MapSpec{Name: "queue", Type: spec.MapQueue, ValueSize: 3, MaxEntries: 4}},
 		{MapSpec: spec.MapSpec{Name: "queue_one", Type: spec.MapQueue, ValueSize: 8, MaxEntries: 1}},
 		{MapSpec: spec.MapSpec{Name: "queue_rdonly", Type: spec.MapQueue, ValueSize: 8, MaxEntries: 1, Flags: spec.MapRdOnly}},

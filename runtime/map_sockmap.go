@@ -8,55 +8,46 @@ import (
 )
 
 // Maps of sockets. User space stores the file descriptor of a socket and reads its
-// cookie; here a socket is known by one number for both, its cookie, and every number
+// cookie; here a socket is known by one number for both, its cookie. The scenario says
+// what socket has it, or else it is a connection that nothing is known of: every number
 // but 0 is a socket. A lookup by a program gives the socket: a struct bpf_sock.
 
-// sockets lays sockets out when programs find them first.
-type sockets map[uint32]*vm.Region
+// sockets are those that the scenario does not know, by cookie.
+type sockets map[uint32]*Socket
 
-// maxSockets bounds the sockets that programs can look at.
-const maxSockets = 1 << 16
+// socketOf finds a socket.
+func (rt *Runtime) socketOf(cookie uint32) *Socket {
+	for i := range rt.World.Sockets {
+		if s := &rt.World.Sockets[i]; s.Cookie == uint64(cookie) {
+			return s
+		}
+	}
+	s := rt.sockets[cookie]
+	if s == nil && len(rt.sockets) < maxObjects {
+		if rt.sockets == nil {
+			rt.sockets = sockets{}
+		}
+		s = &Socket{Protocol: protoTCP, State: TCPEstablished, Cookie: uint64(cookie)}
+		rt.sockets[cookie] = s
+	}
+	return s
+}
 
-// addr returns the address of a socket's struct bpf_sock; 0 for socket 0 and where
-// the arena is full.
-func (s *sockets) addr(rt *Runtime, cookie uint32) uint64 {
+// addrOf returns the address of a socket's struct bpf_sock; 0 for socket 0 and where
+// there is no room for it.
+func (rt *Runtime) addrOf(cookie uint32) uint64 {
 	if cookie == 0 {
 		return 0
 	}
-	if r, ok := (*s)[cookie]; ok {
-		return r.Base
-	}
-	if len(*s) >= maxSockets {
+	s := rt.socketOf(cookie)
+	if s == nil {
 		return 0
 	}
-	layout := spec.CtxByName("bpf_sock")
-	r, err := rt.mem.Alloc(vm.Spec{Kind: vm.RegionScratch, Name: "sock", Size: uint64(layout.Size), Perm: vm.PermRead})
+	ref, err := rt.sockAddr(s)
 	if err != nil {
 		return 0
 	}
-	if *s == nil {
-		*s = sockets{}
-	}
-	(*s)[cookie] = r
-	return r.Base
-}
-
-// cookieAt returns the socket at an address, or 0.
-func (s *sockets) cookieAt(addr uint64) uint32 {
-	for cookie, r := range *s {
-		if r.Base == addr {
-			return cookie
-		}
-	}
-	return 0
-}
-
-// SocketAddr returns the address at which programs find a socket that is known by a
-// cookie: its struct bpf_sock, all zero at first. It is 0 where the arena is full.
-func (rt *Runtime) SocketAddr(cookie uint32) uint64 {
-	rt.mu.Lock()
-	defer rt.mu.Unlock()
-	return rt.sockets.addr(rt, cookie)
+	return ref.sock
 }
 
 // sockNumber reads the value that user space passes: a file descriptor in 4 or 8
@@ -135,7 +126,7 @@ func (m *Sockmap) cookie(key []byte) uint32 {
 
 // lookupElem gives the socket.
 func (m *Sockmap) lookupElem(_ int, key []byte) (uint64, spec.Errno) {
-	return m.rt.sockets.addr(m.rt, m.cookie(key)), 0
+	return m.rt.addrOf(m.cookie(key)), 0
 }
 
 // updateElem stores the value of user space (sock_map_update_elem_sys).
@@ -148,12 +139,16 @@ func (m *Sockmap) updateElem(_ int, key, value []byte, flags uint64) spec.Errno 
 }
 
 // updateSock stores the socket that a program holds (sock_map_update_elem).
-func (m *Sockmap) updateSock(key []byte, sock, flags uint64) spec.Errno {
-	cookie := m.rt.sockets.cookieAt(sock)
-	if cookie == 0 {
-		return spec.EOPNOTSUPP
+func (m *Sockmap) updateSock(e *Env, key []byte, sock, flags uint64) (spec.Errno, error) {
+	ref, err := e.sock(sock)
+	if err != nil {
+		return 0, err
 	}
-	return m.set(key, cookie, flags)
+	cookie := m.rt.cookieOf(ref.s)
+	if cookie > 1<<31-1 { // more than user space has numbers for
+		return spec.EOPNOTSUPP, nil
+	}
+	return m.set(key, uint32(cookie), flags), nil
 }
 
 // set is sock_map_update_common and sock_hash_update_common.

@@ -116,12 +116,13 @@
 //	devmap, devmap hash         the interface's index; {"ifindex": 2, "prog": 0}
 //	cpumap                      the length of the CPU's queue; {"qsize": 192, "prog": 0}
 //	xskmap, sockmap, sockhash,
-//	reuseport array             the socket's number
-//	storage of tasks, sockets   the key is the pid, or the socket's number
-//	storage of a cgroup         the key is the cgroup's id
+//	reuseport array             the socket's cookie
+//	storage of tasks, sockets,
+//	cgroups                     the key is the pid, the socket's cookie, the cgroup's id
 //	queue, stack                no key; in JSON the value that is popped first comes
 //	                            first, and an expectation gives the place as key
 //	bloom filter                no key, and it cannot be dumped
+//	user ring buffer            no key; each value is a sample, bytes of any number
 //	stack trace                 a list of addresses; only programs store them
 //
 // # Expectations

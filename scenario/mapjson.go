@@ -140,7 +140,7 @@ func (m *Maps) Load(data []byte) error {
 
 // LoadMap stores the elements of one map, a JSON array of {"key", "value"}.
 func (m *Maps) LoadMap(name string, data []byte) error {
-	mp, err := m.findData(name)
+	mp, err := m.findWritable(name)
 	if err != nil {
 		return err
 	}
@@ -182,7 +182,12 @@ func (m *MapState) load(mp runtime.Map, e ElemJSON) error {
 	case e.Key != nil:
 		return fmt.Errorf("a %s has no keys", m.Spec.Type)
 	}
-	v, err := m.decodeValue(e.Value)
+	var v []byte
+	if m.Spec.Type == spec.MapUserRingBuf {
+		v, err = decodeSample(e.Value)
+	} else {
+		v, err = m.decodeValue(e.Value)
+	}
 	if err != nil {
 		return fmt.Errorf("value: %w", err)
 	}
@@ -218,11 +223,14 @@ func (m *MapState) decodeValue(j []byte) ([]byte, error) {
 
 // Set stores one element, as the statement "map NAME[KEY] = VALUE" says.
 func (m *Maps) Set(set *MapSet) error {
-	mp, err := m.findData(set.Map)
+	mp, err := m.findWritable(set.Map)
 	if err != nil {
 		return err
 	}
 	st := m.state(mp)
+	if st.Spec.Type == spec.MapUserRingBuf {
+		return setSample(mp, set.Value)
+	}
 	if keyless(st.Spec.Type) { // the key says how the statements follow each other
 		set.Key = Int(0)
 		st.key.size = 4

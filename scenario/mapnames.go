@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"bpfvm/runtime"
 	"bpfvm/spec"
+	"bpfvm/types"
 )
 
 // Values that stand for something else. A prog array holds ids of programs, a map of
@@ -132,7 +134,7 @@ func isStack(s *spec.MapSpec) bool {
 
 // keyless says whether a map has values and no keys.
 func keyless(t spec.MapType) bool {
-	return t == spec.MapQueue || t == spec.MapStack || t == spec.MapBloomFilter
+	return t == spec.MapQueue || t == spec.MapStack || t == spec.MapBloomFilter || t == spec.MapUserRingBuf
 }
 
 // HoldsData says whether the elements of maps of a type are bytes that user space
@@ -156,4 +158,55 @@ func hasElements(t spec.MapType) bool {
 		return false
 	}
 	return true
+}
+
+// findWritable returns a map that contents can be given to: one with elements, or a ring
+// buffer that user space writes.
+func (m *Maps) findWritable(name string) (runtime.Map, error) {
+	mp, err := m.find(name)
+	if err == nil && mp.Spec().Type == spec.MapUserRingBuf {
+		return mp, nil
+	}
+	return m.findData(name)
+}
+
+// decodeSample reads the bytes of a sample of a user ring buffer: an array of bytes, or
+// a string of them in hexadecimal.
+func decodeSample(j []byte) ([]byte, error) {
+	var list []json.RawMessage
+	var text string
+	size := 0
+	switch {
+	case json.Unmarshal(j, &list) == nil:
+		size = len(list)
+	case json.Unmarshal(j, &text) == nil:
+		text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ':' }), "")
+		b, err := hex.DecodeString(text)
+		if err != nil {
+			return nil, fmt.Errorf("a sample is an array of bytes or a string of them in hexadecimal: %w", err)
+		}
+		return b, nil
+	default:
+		return nil, fmt.Errorf("a sample is an array of bytes or a string of them in hexadecimal, not %s", j)
+	}
+	return types.ParseRaw(j, uint32(size))
+}
+
+// setSample writes one as a script gives it.
+func setSample(mp runtime.Map, v Value) error {
+	if v.Kind == ValueJSON {
+		b, err := decodeSample([]byte(v.Text))
+		if err != nil {
+			return v.errf("%v", err)
+		}
+		return runtime.Restore(mp, nil, b)
+	}
+	if v.IsNumber() {
+		return v.errf("a sample has no size of its own: say u32(%s) or u64(%s)", v, v)
+	}
+	b, err := v.appendBytes(nil)
+	if err != nil {
+		return err
+	}
+	return runtime.Restore(mp, nil, b)
 }

@@ -89,6 +89,7 @@ func TestMapJSONRefused(t *testing.T) {
 		&spec.MapSpec{Name: "queue", Type: spec.MapQueue, ValueSize: 4, MaxEntries: 1},
 		&spec.MapSpec{Name: "bloom", Type: spec.MapBloomFilter, ValueSize: 4, MaxEntries: 1},
 		&spec.MapSpec{Name: "stacks", Type: spec.MapStackTrace, KeySize: 4, ValueSize: 8, MaxEntries: 1},
+		&spec.MapSpec{Name: "user", Type: spec.MapUserRingBuf, MaxEntries: 4096},
 		&spec.MapSpec{Name: "ring", Type: spec.MapRingBuf, MaxEntries: 4096},
 		&spec.MapSpec{Name: "inodes", Type: spec.MapInodeStorage, KeySize: 4, ValueSize: 8, Flags: spec.MapNoPrealloc, KeyTypeID: 1, ValueTypeID: 1},
 	)
@@ -102,6 +103,11 @@ func TestMapJSONRefused(t *testing.T) {
 		{"queue", `[{"value": 1}, {"value": 2}]`, "element 2: E2BIG"},
 		{"bloom", `[{"value": 1}]`, ""},
 		{"stacks", `[{"key": 0, "value": 1}]`, "EINVAL"},
+		{"user", `[{"value": "01 02"}, {"value": [1, 2, 3]}]`, ""},
+		{"user", `[{"value": 1}]`, "a sample is an array of bytes"},
+		{"user", `[{"value": "xyz"}]`, "a sample is an array of bytes"},
+		{"user", `[{"value": [256]}]`, "[0]"},
+		{"user", `[{"key": 1, "value": []}]`, "a user_ringbuf has no keys"},
 		{"ring", `[]`, "contents of a map of type ringbuf"},
 		{"inodes", `[{"key": 1, "value": 1}]`, "EBADF"},
 	} {
