@@ -52,6 +52,9 @@
 //   - Socket buffers lie in one piece, carry no checksum of the network card, and
 //     have no socket, device or route behind them.
 //   - %p prints the address, not a hash of it; symbols print as addresses.
+//   - Calls nest at most 8 deep also where subprograms end in tail calls; Linux bounds
+//     only the number of tail calls there.
+//   - Kernel structures that nobody has laid out are zeros, one for each type.
 //   - run_time_ns counts one nanosecond for each instruction.
 //   - The arena plays the kernel's memory: bpf_probe_read_kernel reads the
 //     program's own stack and maps.

@@ -36,6 +36,8 @@ type Env struct {
 	result   bool       // and whether the result stands behind them
 	before   []byte     // Context: what the fields were
 	retval   int64      // cgroup hooks: what the system call will return
+	sysctl   Sysctl     // cgroup/sysctl
+	msg      message    // sk_msg
 	seq      uint64     // iterators: the address of the seq_file
 	buffer   *vm.Region // writable raw tracepoints: what the first argument points to
 	flowKeys *vm.Region // flow dissectors: their result

@@ -24,6 +24,8 @@ type Context struct {
 	// Data is what the pointers to bytes bound: the message, the packet, the value
 	// of the socket option.
 	Data []byte
+	// Sysctl is what a cgroup/sysctl program is asked about.
+	Sysctl Sysctl
 	// Attach chooses between the hooks of a type, for the values of fields that are
 	// not set; the program's own when it is 0.
 	Attach spec.AttachType
@@ -69,6 +71,7 @@ func (c *Context) on() int { return c.CPU }
 func (c *Context) setup(e *Env, p *Program) (*vm.Region, error) {
 	kind, layout := contextKinds[c.Type], c.Type.Ctx()
 	cpu := e.rt.cpus[e.cpu]
+	e.sysctl = c.Sysctl
 	ctx, err := e.rt.windowAt(cpu, vm.RegionCtx, uint64(layout.Size), vm.PermRead)
 	if err != nil {
 		return nil, err
@@ -160,7 +163,12 @@ func (c *Context) point(e *Env, b []byte, layout *spec.CtxLayout, kind *contextK
 	if kind.write {
 		perm = vm.PermRW
 	}
-	pkt, err := e.newPacket(c.Data, 0, skbTailroom, perm)
+	room := uint64(skbTailroom)
+	if c.Type == spec.ProgSKMsg {
+		room = msgRoom
+		e.msg = message{uint64(len(c.Data)), []uint64{uint64(len(c.Data))}}
+	}
+	pkt, err := e.newPacket(c.Data, 0, room, perm)
 	if err != nil {
 		return err
 	}
@@ -169,6 +177,9 @@ func (c *Context) point(e *Env, b []byte, layout *spec.CtxLayout, kind *contextK
 		b := e.rt.mem.Raw(ctxBase, uint64(layout.Size))
 		binary.LittleEndian.PutUint64(b[start.Off:], pkt.r.Start)
 		binary.LittleEndian.PutUint64(b[end.Off:], pkt.r.End)
+		if c.Type == spec.ProgSKMsg {
+			binary.LittleEndian.PutUint32(b[layout.Field("size").Off:], uint32(e.msg.size))
+		}
 	}
 	pkt.sync()
 	return nil
@@ -180,8 +191,15 @@ func (c *Context) point(e *Env, b []byte, layout *spec.CtxLayout, kind *contextK
 const maxContextData = skbMaxLen
 
 func (c *Context) finish(e *Env, res *Result) {
-	if e.packet != nil {
+	switch {
+	case c.Type == spec.ProgSKMsg:
+		res.Packet = bytes.Clone(e.msg.bytes(e))
+	case e.packet != nil:
 		res.Packet = e.packet.bytes()
+	case c.Type == spec.ProgLircMode2:
+		res.Output = e.output
+	case c.Type == spec.ProgCgroupSysctl && e.sysctl.New != c.Sysctl.New:
+		res.Output = []byte(e.sysctl.New)
 	}
 	layout := c.Type.Ctx()
 	for i := range layout.Fields {
@@ -202,6 +220,9 @@ func (c *Context) next(res *Result) *Context {
 	n.carried = res.Ctx
 	if res.Packet != nil {
 		n.Data = res.Packet
+	}
+	if c.Type == spec.ProgCgroupSysctl && res.Output != nil {
+		n.Sysctl.New = string(res.Output)
 	}
 	return &n
 }

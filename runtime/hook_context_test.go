@@ -208,3 +208,87 @@ func TestOneProgram(t *testing.T) {
 		}
 	})
 }
+
+// TestMessage: pulling, pushing and popping move data and data_end, as in a message
+// of several fragments.
+func TestMessage(t *testing.T) {
+	const window = "\nr2 = *(u64 *)(r6 +0)\nr3 = *(u64 *)(r6 +8)\nr3 -= r2\nr0 = *(u32 *)(r6 +68)\nr0 <<= 8\nr0 |= r3\n"
+	call := func(name, start, n string) string {
+		return "r1 = r6\nr2 = " + start + "\nr3 = " + n + "\nr4 = 0\ncall bpf_msg_" + name + "_data\n"
+	}
+	tests := []struct {
+		name, code string
+		r0         uint64
+		data       string
+	}{
+		{"pull", call("pull", "2", "5") + window, 10<<8 | 3, "0123456789"},
+		{"pull too much", call("pull", "2", "11"), ^uint64(21), "0123456789"},
+		{"push in front", call("push", "0", "2") + window, 12<<8 | 2, "\x00\x000123456789"},
+		{"push inside", call("push", "4", "1") + window, 11<<8 | 4, "0123\x00456789"},
+		{"push behind", call("push", "10", "1") + window, 11<<8 | 10, "0123456789\x00"},
+		{"push beyond", call("push", "11", "1"), ^uint64(21), "0123456789"},
+		{"push, then pull all", call("push", "4", "1") + call("pull", "0", "11") + window, 11<<8 | 11, "0123\x00456789"},
+		{"pop", call("pop", "1", "3") + window, 7<<8 | 7, "0456789"},
+		{"pop what was pushed", call("push", "4", "2") + call("pop", "3", "4") + window, 8<<8 | 3, "01256789"},
+		{"pop beyond", call("pop", "9", "2"), ^uint64(21), "0123456789"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			onEngines(t, runtime.Options{}, func(t *testing.T, rt *runtime.Runtime) {
+				c := load(t, rt, assemble(t, ".license \"GPL\"\n.program p sk_msg\nr6 = r1\n"+tt.code+"exit\n"))
+				res, err := c.Program("p").Run(&runtime.Context{Type: spec.ProgSKMsg, Data: []byte("0123456789")})
+				if err != nil || res.Trap != nil || res.R0 != tt.r0 || string(res.Packet) != tt.data {
+					t.Errorf("r0 = %#x, data %q (%v, %v)", res.R0, res.Packet, res.Trap, err)
+				}
+			})
+		})
+	}
+}
+
+// TestSysctl: names and values as text, and the value that a program sets.
+func TestSysctl(t *testing.T) {
+	call := func(name, n, flags string) string {
+		return "r1 = r6\nr2 = r10\nr2 += -16\nr3 = " + n + "\nr4 = " + flags + "\ncall bpf_sysctl_" + name + "\n"
+	}
+	tests := []struct {
+		name, code string
+		write      uint64
+		r0         uint64
+		output     string
+	}{
+		{"name", call("get_name", "16", "0"), 0, 8, ""},
+		{"base name", call("get_name", "16", "1") + "r0 = *(u64 *)(r10 -16)", 0, 0x6d656d, ""},
+		{"name cut", call("get_name", "4", "0"), 0, ^uint64(6), ""},
+		{"current", call("get_current_value", "16", "0"), 0, 2, ""},
+		{"current cut", call("get_current_value", "2", "0"), 0, ^uint64(6), ""},
+		{"new, when reading", call("get_new_value", "16", "0"), 0, ^uint64(21), ""},
+		{"new", call("get_new_value", "16", "0"), 1, 1, ""},
+		{"set", "*(u8 *)(r10 -16) = 0x39\n" + call("set_new_value", "1", "0"), 1, 0, "9"},
+		{"set, when reading", "*(u8 *)(r10 -16) = 0x39\n" + call("set_new_value", "1", "0"), 0, ^uint64(21), ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			onEngines(t, runtime.Options{}, func(t *testing.T, rt *runtime.Runtime) {
+				c := load(t, rt, assemble(t, ".license \"GPL\"\n.program p cgroup/sysctl\nr6 = r1\n*(u64 *)(r10 -16) = 0\n"+tt.code+"\nexit\n"))
+				res, err := c.Program("p").Run(&runtime.Context{
+					Type: spec.ProgCgroupSysctl, Sysctl: runtime.Sysctl{Name: "kern/mem", Current: "5\n", New: "7"},
+					Fields: []runtime.FieldValue{runtime.Number("write", tt.write)},
+				})
+				if err != nil || res.Trap != nil || res.R0 != tt.r0 || string(res.Output) != tt.output {
+					t.Errorf("r0 = %#x, output %q (%v, %v)", res.R0, res.Output, res.Trap, err)
+				}
+			})
+		})
+	}
+}
+
+// TestLirc: what an infrared decoder reports.
+func TestLirc(t *testing.T) {
+	onEngines(t, runtime.Options{}, func(t *testing.T, rt *runtime.Runtime) {
+		c := load(t, rt, assemble(t, ".license \"GPL\"\n.program p lirc_mode2\nr6 = r1\nr2 = 3\nr3 = 0x1c\nr4 = 2\ncall bpf_rc_keydown\nr1 = r6\ncall bpf_rc_repeat\nr1 = r6\nr2 = -1\nr3 = 5\ncall bpf_rc_pointer_rel\nr0 = 0\nexit\n"))
+		res, err := c.Program("p").Run(&runtime.Context{Type: spec.ProgLircMode2})
+		if want := "keydown protocol=3 scancode=0x1c toggle=1\nrepeat\npointer x=-1 y=5\n"; err != nil || string(res.Output) != want {
+			t.Errorf("got %q (%v, %v)", res.Output, res.Trap, err)
+		}
+	})
+}

@@ -29,7 +29,6 @@ func init() {
 	contextKinds[spec.ProgSKReuseport] = contextKind{hasSock: true, length: "len", defaults: func(*Context) []FieldValue {
 		return []FieldValue{{"eth_protocol", []byte{ethIPv4 >> 8, ethIPv4 & 0xff}}, Number("ip_protocol", protoTCP)}
 	}}
-	contextKinds[spec.ProgLircMode2] = contextKind{}
 }
 
 // newSock lays out the socket that a context's sk points to, a struct bpf_sock as

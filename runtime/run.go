@@ -41,7 +41,7 @@ type Result struct {
 	Bound    netip.AddrPort // what bpf_bind chose; invalid when nothing
 
 	Changed []FieldChange // of a Context: the fields that the program changed
-	Output  []byte        // iterators: the text in the seq_file; flow dissectors: struct bpf_flow_keys; raw_tracepoint.w: the buffer
+	Output  []byte        // iterators: the text in the seq_file; flow dissectors: struct bpf_flow_keys; raw_tracepoint.w: the buffer; sysctl: the value set; lirc_mode2: what was reported
 	Retval  int64         // cgroup hooks: what bpf_set_retval left
 
 	Trace   []TraceLine // what bpf_trace_printk wrote

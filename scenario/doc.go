@@ -71,7 +71,9 @@
 //	cgroup:connect4 cgroup:sock_create cgroup:dev cgroup:sysctl cgroup:getsockopt ..
 //	sockops sk_msg sk_lookup sk_reuseport lirc_mode2
 //	                         fields of the context: user_ip4=10.0.0.1 op=4, of its
-//	                         socket: sk.src_port=80, sk=0 for none; data=bytes("..")
+//	                         socket: sk.src_port=80, sk=0 for none; data=bytes("..");
+//	                         name="net/core/somaxconn" value="128" new_value="256"
+//	                         of a sysctl
 //
 // The names of arguments are those of the kernel's BTF. Pointers to structures that
 // an event does not give lead to zeros, or to the current task_struct; other

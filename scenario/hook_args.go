@@ -100,6 +100,9 @@ var dataArgs = map[spec.ProgType]string{
 	spec.ProgSockOps: "skb_data", spec.ProgSKMsg: "data", spec.ProgSKReuseport: "data", spec.ProgCgroupSockopt: "optval",
 }
 
+// sysctlArgs are texts that helpers give to programs.
+var sysctlArgs = []string{"name", "value", "new_value"}
+
 // fieldArgs are the arguments of events whose context is a structure: its numbers,
 // the bytes that it points to, and the numbers of its socket.
 func fieldArgs(h *hook, t spec.ProgType) []string {
@@ -109,6 +112,9 @@ func fieldArgs(h *hook, t spec.ProgType) []string {
 	}
 	if name := dataArgs[t]; name != "" {
 		names = append(names, name)
+	}
+	if t == spec.ProgCgroupSysctl {
+		names = append(names, sysctlArgs...)
 	}
 	layout := t.Ctx()
 	for i := range layout.Fields {
@@ -136,6 +142,7 @@ type contextArgs struct {
 	sock   []runtime.FieldValue
 	noSock bool
 	data   []byte
+	sysctl runtime.Sysctl
 }
 
 // contextArgs sorts the arguments of an event.
@@ -155,6 +162,21 @@ func (p *planner) contextArgs(h *hook, e *Event) (*contextArgs, error) {
 				return nil, err
 			}
 			c.data = b
+			continue
+		}
+		if t == spec.ProgCgroupSysctl && slices.Contains(sysctlArgs, a.Name) {
+			text, ok := a.Value.stringArg()
+			if !ok {
+				return nil, &Error{Pos: a.Value.Pos, Msg: fmt.Sprintf("%s=%s: text in quotes is wanted", a.Name, a.Value)}
+			}
+			switch a.Name {
+			case "name":
+				c.sysctl.Name = text
+			case "value":
+				c.sysctl.Current = text
+			default:
+				c.sysctl.New = text
+			}
 			continue
 		}
 		if a.Name == "sk" {

@@ -68,7 +68,7 @@ func (f *firing) input(rt *runtime.Runtime) (runtime.Input, error) {
 	case h.fields:
 		return &runtime.Context{
 			Type: f.ctx.typ, Attach: f.ctx.attach, Fields: f.ctx.fields, Sock: f.ctx.sock, NoSock: f.ctx.noSock,
-			Data: f.ctx.data, CPU: cpu,
+			Data: f.ctx.data, Sysctl: f.ctx.sysctl, CPU: cpu,
 		}, nil
 	}
 	return nil, fmt.Errorf("event %s: %w", f.ev.Hook, errors.ErrUnsupported)

@@ -73,7 +73,7 @@ func outputText(rt *runtime.Runtime, t spec.ProgType, b []byte) string {
 	switch {
 	case len(b) == 0:
 		return ""
-	case t == spec.ProgTracing:
+	case t == spec.ProgTracing || t == spec.ProgLircMode2 || t == spec.ProgCgroupSysctl:
 		return string(b)
 	case t == spec.ProgFlowDissector:
 		if keys, err := types.TypeByName(rt.Target(), "struct bpf_flow_keys"); err == nil {

@@ -72,7 +72,9 @@ func Synthesize(rt *runtime.Runtime, p *runtime.Program) (runtime.Input, error) 
 		return &runtime.Syscall{Ctx: make([]byte, synthSyscall)}, nil
 	case spec.ProgSockOps, spec.ProgSKMsg, spec.ProgSKReuseport, spec.ProgCgroupSockopt:
 		return &runtime.Context{Type: t, Data: packet[payloadStart(packet):]}, nil
-	case spec.ProgSKLookup, spec.ProgCgroupSock, spec.ProgCgroupSockAddr, spec.ProgCgroupDevice, spec.ProgCgroupSysctl, spec.ProgLircMode2:
+	case spec.ProgCgroupSysctl:
+		return &runtime.Context{Type: t, Sysctl: runtime.Sysctl{Name: "net/ipv4/tcp_mem", Current: "1 2 3\n", New: "4 5 6"}}, nil
+	case spec.ProgSKLookup, spec.ProgCgroupSock, spec.ProgCgroupSockAddr, spec.ProgCgroupDevice, spec.ProgLircMode2:
 		return &runtime.Context{Type: t}, nil
 	}
 	return nil, fmt.Errorf("an event for a program of type %s: %w", p.Type(), errors.ErrUnsupported)

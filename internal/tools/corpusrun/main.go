@@ -105,8 +105,12 @@ func (t *tally) visit(path string, d fs.DirEntry, err error) error {
 		return nil
 	}
 	for _, m := range cs.Maps {
-		if m.MaxEntries == 0 { // the program's own loader says how many
-			m.MaxEntries = 64
+		switch m.Type {
+		case spec.MapHash, spec.MapArray, spec.MapLRUHash, spec.MapPerCPUHash, spec.MapPerCPUArray, spec.MapLRUPerCPUHash,
+			spec.MapDevmap, spec.MapDevmapHash, spec.MapCPUMap, spec.MapRingBuf, spec.MapStackTrace, spec.MapBloomFilter:
+			if m.MaxEntries == 0 { // the program's own loader says how many
+				m.MaxEntries = 4096
+			}
 		}
 	}
 	return t.object(path, cs)
