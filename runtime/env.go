@@ -28,6 +28,7 @@ type Env struct {
 	clones   []Clone
 	assigned *Socket // by bpf_sk_assign
 	signals  []Signal
+	timer    *timer // whose function is running, else nil
 	sockopts []SetSockopt
 	bound    netip.AddrPort
 	sk       *Socket // of the event: the packet's, or the one that the program acts on

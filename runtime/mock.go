@@ -33,6 +33,7 @@ func (rt *Runtime) Mock(name string, fn MockFunc) error {
 		rt.mocks[proto.ID] = fn
 	}
 	for _, p := range rt.progs {
+		p.async = nil
 		p.runner = nil // compiled with the helper that was
 	}
 	return nil

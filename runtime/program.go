@@ -16,8 +16,9 @@ type Program struct {
 	spec   *spec.ProgramSpec
 	id     uint32
 	code   *vm.Code
-	funcs  []*vm.Func // of the code, that handles stand for
-	runner vm.Runner  // nil until the first run
+	funcs  []*vm.Func        // of the code, that handles stand for
+	async  map[int]vm.Runner // by slot: the program, begun at a function of timers
+	runner vm.Runner         // nil until the first run
 
 	coll     *spec.CollectionSpec // what the program came with
 	verified bool                 // proven is the verifier's answer

@@ -30,13 +30,14 @@ type Result struct {
 	Insns uint64   // instructions executed
 	Trap  *vm.Trap // why the run ended early; nil when the program exited
 
-	Packet   []byte    // of packet hooks: the packet as the program left it
-	Meta     []byte    // XDP: the metadata before the packet, when there is some
-	Ctx      []byte    // the context as the program left it
-	Redirect *Redirect // what bpf_redirect asked for, when R0 says to do it
-	Clones   []Clone   // what bpf_clone_redirect sent
-	Assigned *Socket   // what bpf_sk_assign gave the packet to
-	Signals  []Signal  // what bpf_send_signal sent
+	Packet   []byte     // of packet hooks: the packet as the program left it
+	Meta     []byte     // XDP: the metadata before the packet, when there is some
+	Ctx      []byte     // the context as the program left it
+	Redirect *Redirect  // what bpf_redirect asked for, when R0 says to do it
+	Clones   []Clone    // what bpf_clone_redirect sent
+	Assigned *Socket    // what bpf_sk_assign gave the packet to
+	Timers   []TimerRun // of timers that were due before the program ran, or after
+	Signals  []Signal   // what bpf_send_signal sent
 	Sockopts []SetSockopt
 	Bound    netip.AddrPort // what bpf_bind chose; invalid when nothing
 
@@ -106,6 +107,9 @@ func (p *Program) run(in Input, cookie uint64, retval int64) (Result, error) {
 
 // start prepares a machine for a run: everything but the run itself.
 func (rt *Runtime) start(p *Program, in Input) (*Env, error) {
+	if err := rt.runTimers(); err != nil {
+		return nil, err
+	}
 	c := rt.cpus[in.on()]
 	e := &Env{rt: rt, m: c.m, cpu: in.on(), prog: p}
 	c.m.Reset()
@@ -137,6 +141,11 @@ func (rt *Runtime) end(e *Env, p *Program, in Input, exit vm.Exit, err error) (R
 	res.Retval = e.retval
 	res.Ctx = append(res.Ctx, rt.mem.Raw(e.ctx.Base, e.ctx.Size)...)
 	in.finish(e, &res)
+	if err := rt.runTimers(); err != nil {
+		return res, err
+	}
+	res.Trace = append(res.Trace, rt.trace.take()...)
+	res.Timers, rt.timerRuns = rt.timerRuns, nil
 	if !rt.opts.KeepRecords {
 		res.Records = rt.drain()
 	}

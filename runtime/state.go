@@ -14,5 +14,8 @@ type helperState struct {
 	cookies    map[any]uint64    // of sockets, by what identifies them
 	cookie     uint64            // the last one given
 	cgroups    map[uint64]uint64 // id -> address of the struct cgroup
+	timers     map[uint64]*timer // by address
+	timerSeq   uint64
+	timerRuns  []TimerRun // since the last result
 	locals     map[*spec.CollectionSpec]*btf.Spec
 }
