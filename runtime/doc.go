@@ -49,8 +49,13 @@
 //     so before the map is full.
 //   - User space is there already: perf event arrays have an open event for each
 //     CPU, and records are read after each run (Options.KeepRecords).
-//   - Socket buffers lie in one piece, carry no checksum of the network card, and
-//     have no socket, device or route behind them.
+//   - Socket buffers lie in one piece and carry no checksum of the network card.
+//     Links, routes, neighbours, sockets and cgroups are those of [World]; what
+//     helpers send, redirect or set is told in the [Result] and goes nowhere.
+//   - Timers run right after a program or before the next event, at the time that
+//     they were due; the hash of a packet's flow is that of its addresses alone.
+//   - Lists and trees of objects are kept beside the program's memory, whose heads
+//     and nodes stay zero; bpf_throw unwinds without an exception callback.
 //   - %p prints the address, not a hash of it; symbols print as addresses.
 //   - Calls nest at most 8 deep also where subprograms end in tail calls; Linux bounds
 //     only the number of tail calls there.

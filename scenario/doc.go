@@ -39,13 +39,24 @@
 //	cpu N                    for the events below
 //	mock HELPER = V, V, ..   R0 of each call; the last value stays
 //	mem ADDR = VALUE         bytes at an address; below 0xffff8.. it is user memory
-//	task pid=N ..            pid tgid uid gid comm parent of a process
+//	task pid=N ..            pid tgid uid gid comm parent cgroup of a process
+//	stack kernel = A, A, ..  call stack of the events below, innermost address first;
+//	                         stack user = .. is that of the process
+//	link index=N ..          a network interface: name mtu mac="02:..:01" addr="10.0.0.1"
+//	                         forwarding=0 (index 1 is lo)
+//	route to="NET" ..        link via src mtu metric table, type=blackhole unreachable
+//	                         prohibit local
+//	neigh ip="A" link=N mac="M"
+//	sock proto=tcp local="A:PORT" ..
+//	                         a socket: remote state=listen link mark priority cookie uid
+//	                         cgroup v6only; proto is tcp or udp
+//	cgroup id=N parent=N     where a cgroup lies; the root is 1
 //	map NAME[KEY] = VALUE    an element, before the first event
 //	expect ..                see below
 //	at T SETTINGS EVENT      at is the time since the start of the script; without it
 //	                         an event happens one step after the one above it
 //
-// Settings are pid, tgid, uid, gid, comm, cpu, repeat and every; a pid that was seen
+// Settings are pid, tgid, uid, gid, comm, cgroup, cpu, repeat and every; a pid that was seen
 // before brings its other settings with it. Events happen in order of time, those of
 // one time in the order of the script.
 //

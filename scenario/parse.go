@@ -23,6 +23,12 @@ var verbs = map[string]func(*parser, Pos) (Stmt, *Error){
 	"mem":    (*parser).mem,
 	"task":   (*parser).task,
 	"map":    (*parser).mapSet,
+	"stack":  (*parser).stack,
+	"link":   worldItem("link"),
+	"route":  worldItem("route"),
+	"neigh":  worldItem("neigh"),
+	"sock":   worldItem("sock"),
+	"cgroup": worldItem("cgroup"),
 }
 
 // parser adds the statements to the scanner. Expect is not in verbs because its
@@ -278,7 +284,7 @@ func (p *parser) mem(at Pos) (Stmt, *Error) {
 }
 
 func (p *parser) task(at Pos) (Stmt, *Error) {
-	args, err := p.args("task", []string{"pid", "tgid", "uid", "gid", "comm", "parent"})
+	args, err := p.args("task", []string{"pid", "tgid", "uid", "gid", "comm", "parent", "cgroup"})
 	if err == nil {
 		err = checkSet(args)
 	}

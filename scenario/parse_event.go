@@ -9,7 +9,7 @@ import (
 )
 
 // settings are what an event may say before its hook.
-var settings = []string{"pid", "tgid", "uid", "gid", "comm", "cpu", "repeat", "every"}
+var settings = []string{"pid", "tgid", "uid", "gid", "comm", "cgroup", "cpu", "repeat", "every"}
 
 // MaxComm is the length of a task's name without its NUL
 // (include/linux/sched.h, TASK_COMM_LEN is 16).
@@ -112,6 +112,8 @@ func checkSet(args []Arg) *Error {
 			_, err = whole(a.Value, math.MaxInt32)
 		case "uid", "gid":
 			_, err = whole(a.Value, math.MaxUint32)
+		case "cgroup":
+			_, err = whole(a.Value, math.MaxUint64)
 		case "cpu":
 			_, err = whole(a.Value, MaxCPU)
 		case "repeat":

@@ -33,12 +33,13 @@ type firing struct {
 
 // source is what all firings of an event statement share.
 type source struct {
-	ev    *Event
-	world who
-	regs  []uint64 // values of the event's arguments, by their place in ev.Args
-	ctx   *contextArgs
-	call  *tracedArgs
-	names []string // kprobe: the registers that the arguments are in
+	ev     *Event
+	world  who
+	stacks runtime.Stacks
+	regs   []uint64 // values of the event's arguments, by their place in ev.Args
+	ctx    *contextArgs
+	call   *tracedArgs
+	names  []string // kprobe: the registers that the arguments are in
 }
 
 // checkpoint is an expectation with the number of blocks that stand above it: it is
@@ -58,6 +59,8 @@ type plan struct {
 	mocks       []*Mock
 	tasks       []who
 	sets        []*MapSet
+	world       *runtime.World // nil: nothing is said of it
+	stacked     bool           // a statement sets call stacks
 	memory      foreignPlan
 	cpus        int
 	now         time.Duration // end of the last block
@@ -80,6 +83,7 @@ type planner struct {
 	errs   Errors
 	begun  bool // an event has been seen
 	cpu    int
+	stacks runtime.Stacks // of the events that follow
 	people map[uint64]who
 	rt     *runtime.Runtime
 	bytes  int
@@ -147,6 +151,20 @@ func (p *planner) statement(st Stmt) error {
 		p.tasks = append(p.tasks, w)
 	case *MapSet:
 		p.sets = append(p.sets, st)
+	case *WorldItem:
+		if p.world == nil {
+			p.world = &runtime.World{}
+		}
+		if err := st.addTo(p.world); err != nil {
+			return err
+		}
+	case *Stack:
+		p.stacked = true
+		if st.User {
+			p.stacks.User = st.addresses()
+		} else {
+			p.stacks.Kernel = st.addresses()
+		}
 	case *Event:
 		return p.event(st)
 	case *Expect:
@@ -192,7 +210,7 @@ func (p *planner) event(e *Event) error {
 	if err != nil {
 		return err
 	}
-	src := &source{ev: e, world: w, regs: regs}
+	src := &source{ev: e, world: w, stacks: p.stacks, regs: regs}
 	switch h := findHook(e.Hook); {
 	case h.fields:
 		src.ctx, err = p.contextArgs(h, e)

@@ -52,6 +52,9 @@ type ProgRun struct {
 	Trap     *Trap           `json:"trap,omitempty"`
 	Packet   *PacketResult   `json:"packet,omitempty"`
 	Redirect *RedirectResult `json:"redirect,omitempty"`
+	// Effects are what helpers did to the rest of the machine, one line each: packets
+	// sent, signals, socket options, timers that ran.
+	Effects []string `json:"effects,omitempty"`
 	// Context is what the program changed in the context of a socket or cgroup hook.
 	Context []FieldChange `json:"context,omitempty"`
 	// Output is what an iterator wrote, what a flow dissector found, or the buffer of
@@ -79,10 +82,37 @@ func (r *ProgRun) Frame() Frame {
 	return Frame{Time: time.Unix(0, int64(r.Time)).UTC(), Data: r.Packet.After, Size: len(r.Packet.After), Link: r.Packet.Link}
 }
 
-// RedirectResult is the interface that bpf_redirect chose.
+// RedirectResult is where a helper of the redirect family sent the packet.
 type RedirectResult struct {
 	IfIndex uint32 `json:"ifindex"`
 	Flags   uint64 `json:"flags"`
+	Kind    string `json:"kind,omitempty"` // "peer", "neigh", "map"; empty: bpf_redirect
+	NextHop string `json:"next_hop,omitempty"`
+	Map     string `json:"map,omitempty"`
+	Key     uint64 `json:"key,omitempty"`
+}
+
+// String says where in a few words.
+func (r *RedirectResult) String() string {
+	switch {
+	case r.Kind == "map":
+		return fmt.Sprintf("map %s[%d]", r.Map, r.Key)
+	case r.Kind == "peer":
+		return fmt.Sprintf("peer of interface %d", r.IfIndex)
+	case r.NextHop != "":
+		return fmt.Sprintf("interface %d by way of %s", r.IfIndex, r.NextHop)
+	case r.Kind == "neigh":
+		return fmt.Sprintf("interface %d, to the neighbour", r.IfIndex)
+	}
+	return fmt.Sprintf("interface %d", r.IfIndex)
+}
+
+func newRedirect(r *runtime.Redirect) *RedirectResult {
+	out := &RedirectResult{IfIndex: r.IfIndex, Flags: r.Flags, Kind: r.Kind, Map: r.Map, Key: r.Key}
+	if r.NextHop.IsValid() {
+		out.NextHop = r.NextHop.String()
+	}
+	return out
 }
 
 // Trap says why a run ended early.
@@ -237,10 +267,11 @@ func newRun(rt *runtime.Runtime, recs *RecordTypes, f *firing, index int, at tim
 			r.Packet.Link = LinkUser
 		}
 	}
+	r.Effects = effects(&res)
 	r.Context = fieldChanges(res.Changed)
 	r.Output = outputText(rt, res.Prog.Type(), res.Output)
 	if res.Redirect != nil {
-		r.Redirect = &RedirectResult{IfIndex: res.Redirect.IfIndex, Flags: res.Redirect.Flags}
+		r.Redirect = newRedirect(res.Redirect)
 	}
 	for _, l := range res.Trace {
 		r.Trace = append(r.Trace, l.String())

@@ -255,6 +255,9 @@ func (r *runner) prepare(script *Script) error {
 		return fmt.Errorf("the script names cpu %d, the runtime has %d CPUs", p.cpus-1, rt.CPUs())
 	}
 	rt.Clock = runtime.Clock{Now: uint64(p.start), Step: uint64(p.step)}
+	if p.world != nil {
+		rt.World = *p.world
+	}
 	if slices.ContainsFunc(script.Stmts, func(st Stmt) bool { _, ok := st.(*Random); return ok }) {
 		rt.Rand.Seed(p.seed)
 	}
@@ -412,6 +415,9 @@ func (r *runner) fire(f *firing) ([]*ProgRun, error) {
 	at := max(uint64(r.began+f.at), rt.Clock.Now)
 	rt.Clock.Set(at)
 	rt.SetTask(f.world.task())
+	if r.plan.stacked {
+		rt.SetStacks(f.stacks)
+	}
 	in, err := f.input(r.Runtime)
 	if err != nil {
 		return nil, err

@@ -11,8 +11,8 @@ type Script struct {
 	Stmts []Stmt // as written, comments included
 }
 
-// Stmt is one statement: *Clock, *Random, *CPU, *Mock, *Mem, *Task, *MapSet,
-// *Event, *Expect or *Comment.
+// Stmt is one statement: *Clock, *Random, *CPU, *Mock, *Mem, *Task, *MapSet, *Stack,
+// *WorldItem, *Event, *Expect or *Comment.
 type Stmt interface {
 	Position() Pos
 	// format appends the statement's canonical text.
@@ -57,7 +57,7 @@ type Mem struct {
 // Task describes a process. An event's settings may name it by its pid alone.
 type Task struct {
 	Pos
-	Set []Arg // pid tgid uid gid comm parent
+	Set []Arg // pid tgid uid gid comm parent cgroup
 }
 
 // MapSet stores an element in a map before the first event.
@@ -72,7 +72,7 @@ type MapSet struct {
 type Event struct {
 	Pos
 	At     *time.Duration // since the start of the script; nil: a step after the event before
-	Set    []Arg          // who and where: pid tgid uid gid comm cpu repeat every
+	Set    []Arg          // who and where: pid tgid uid gid comm cgroup cpu repeat every
 	Hook   string         // "kprobe", "tracepoint", "xdp", ...
 	Target string         // "vfs_read", "syscalls/sys_enter_openat"; may be empty
 	Args   []Arg          // registers, fields or a packet, by the hook's own names

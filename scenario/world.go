@@ -10,6 +10,7 @@ import (
 // who is for whom and where something happens.
 type who struct {
 	pid, tgid, uid, gid, parent uint64
+	cgroup                      uint64
 	comm                        string
 	cpu                         int
 }
@@ -28,6 +29,8 @@ func (w who) with(set []Arg) who {
 			w.gid = a.Value.Num
 		case "parent":
 			w.parent = a.Value.Num
+		case "cgroup":
+			w.cgroup = a.Value.Num
 		case "cpu":
 			w.cpu = int(a.Value.Num)
 		case "comm":
@@ -42,7 +45,7 @@ func (w who) with(set []Arg) who {
 func (w who) task() runtime.Task {
 	t := runtime.Task{
 		PID: uint32(w.pid), TGID: uint32(w.tgid), UID: uint32(w.uid), GID: uint32(w.gid),
-		Comm: w.comm, ParentPID: uint32(w.parent),
+		Comm: w.comm, ParentPID: uint32(w.parent), CgroupID: w.cgroup,
 	}
 	if w.pid == 0 {
 		t.KernelThread = true

@@ -89,7 +89,10 @@ func (r *running) rows() []runRow {
 			row.ret = run.Ret
 		}
 		if run.Redirect != nil {
-			row.details = append(row.details, [2]string{"redirect", fmt.Sprintf("interface %d", run.Redirect.IfIndex)})
+			row.details = append(row.details, [2]string{"redirect", run.Redirect.String()})
+		}
+		for _, e := range run.Effects {
+			row.details = append(row.details, [2]string{"effect", e})
 		}
 		for _, c := range run.Context {
 			row.details = append(row.details, [2]string{c.Field, fmt.Sprintf("%s %s %s", c.Before, r.a.style.arrow(), c.After)})
