@@ -140,8 +140,12 @@ func (t *htab) update(cpu int, key []byte, flags uint64, inPlace bool, fill func
 	if e := checkUpdateFlags(flags); e != 0 {
 		return e
 	}
-	if flags&spec.UpdateLock != 0 { // values with a spin lock are not supported
-		return spec.EINVAL
+	if flags&spec.UpdateLock != 0 {
+		if e := t.b.checkLock(flags); e != 0 {
+			return e
+		}
+		flags &^= spec.UpdateLock
+		inPlace = true
 	}
 	hash := t.hashOf(key)
 	old := t.find(key, hash)

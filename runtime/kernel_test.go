@@ -241,6 +241,9 @@ func kernelSpec(s *spec.MapSpec) *ebpf.MapSpec {
 		ms.Key = &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}
 		ms.Value = &btf.Array{Index: ms.Key, Type: &btf.Int{Name: "char", Size: 1}, Nelems: s.ValueSize}
 	}
+	if s.Section == lockedValues {
+		ms.Key, ms.Value = btfInt, lockedValue
+	}
 	if s.Inner != nil {
 		ms.InnerMap = kernelSpec(s.Inner)
 	}

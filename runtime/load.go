@@ -216,7 +216,7 @@ func (l *loader) createMaps(progs []*spec.ProgramSpec) map[string]error {
 		if (len(l.opts.Programs) > 0 || l.opts.SkipBroken) && !used[s.Name] {
 			continue
 		}
-		m, err := l.rt.newMap(l.adjust(s))
+		m, err := l.rt.newMap(l.adjust(s), l.fieldsOf(s))
 		if err != nil {
 			errs[s.Name] = err
 			continue

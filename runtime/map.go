@@ -87,8 +87,9 @@ type mapBase struct {
 	handle *vm.Region
 	self   kmap
 	frozen bool
-	access access // what programs may do
-	array  *elems // of an array, else nil
+	fields []valueField // parts of values that are the kernel's, by offset
+	access access       // what programs may do
+	array  *elems       // of an array, else nil
 }
 
 func (b *mapBase) base() *mapBase      { return b }
@@ -147,8 +148,9 @@ func checkMapAttr(s *spec.MapSpec) spec.Errno {
 	return 0
 }
 
-// newMap creates a map: the kernel's checks, its handle and its storage.
-func (rt *Runtime) newMap(s *spec.MapSpec) (kmap, error) {
+// newMap creates a map: the kernel's checks, its handle and its storage. The fields
+// are parts of its values that belong to the kernel.
+func (rt *Runtime) newMap(s *spec.MapSpec, fields []valueField) (kmap, error) {
 	kind, ok := mapKinds[s.Type]
 	if !ok {
 		return nil, &UnsupportedError{What: "map type", Name: s.Type.String(), Map: s.Name}
@@ -160,7 +162,10 @@ func (rt *Runtime) newMap(s *spec.MapSpec) (kmap, error) {
 		}
 		return nil, fail(e)
 	}
-	b := mapBase{rt: rt, spec: s, id: uint32(len(rt.maps) + 1)}
+	if e := checkFields(s, fields); e != 0 {
+		return nil, fail(e)
+	}
+	b := mapBase{rt: rt, spec: s, id: uint32(len(rt.maps) + 1), fields: fields}
 	m, err := kind.alloc(b)
 	if err != nil {
 		return nil, fail(err)

@@ -29,7 +29,7 @@ func hotMap(tb testing.TB, s spec.MapSpec) (m kmap, key, value []byte, next func
 	}
 	tb.Cleanup(func() { rt.Close() })
 	s.Name = "m"
-	if m, err = rt.newMap(&s); err != nil {
+	if m, err = rt.newMap(&s, nil); err != nil {
 		tb.Fatal(err)
 	}
 	key, value = make([]byte, s.KeySize), make([]byte, s.ValueSize)

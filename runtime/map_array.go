@@ -81,7 +81,7 @@ func (b *mapBase) checkArrayUpdate(key []byte, flags uint64) spec.Errno {
 		return spec.E2BIG
 	case flags&spec.UpdateNoExist != 0:
 		return spec.EEXIST
-	case flags&spec.UpdateLock != 0: // values with a spin lock are not supported
+	case b.checkLock(flags) != 0:
 		return spec.EINVAL
 	}
 	return 0
@@ -92,7 +92,7 @@ func (m *Array) updateElem(_ int, key, value []byte, flags uint64) spec.Errno {
 		return e
 	}
 	addr := m.ValueAddr(binary.LittleEndian.Uint32(key))
-	copy(m.rt.mem.Raw(addr, uint64(m.spec.ValueSize)), value)
+	m.copyIn(addr, value)
 	return 0
 }
 

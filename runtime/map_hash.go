@@ -20,8 +20,12 @@ func (m *Hash) Len() int { return int(m.t.count) }
 func (m *Hash) lookupElem(_ int, key []byte) (uint64, spec.Errno) { return m.t.use(0, key), 0 }
 
 func (m *Hash) updateElem(cpu int, key, value []byte, flags uint64) spec.Errno {
-	return m.t.update(cpu, key, flags, false, func(slot int32, _ bool) {
-		copy(m.rt.mem.Raw(m.t.addr(slot, 0), uint64(m.spec.ValueSize)), value)
+	return m.t.update(cpu, key, flags, false, func(slot int32, fresh bool) {
+		addr := m.t.addr(slot, 0)
+		m.copyIn(addr, value)
+		if fresh && len(m.fields) > 0 {
+			m.clearFields(m.rt.mem.Raw(addr, uint64(m.spec.ValueSize)))
+		}
 	})
 }
 

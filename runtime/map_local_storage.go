@@ -72,23 +72,29 @@ func (m *LocalStorage) get(owner uint64) uint64 {
 
 // put is bpf_local_storage_update. The value may be nil for zeros.
 func (m *LocalStorage) put(owner uint64, value []byte, flags uint64) spec.Errno {
-	if flags > spec.UpdateExist {
+	if flags&^spec.UpdateLock > spec.UpdateExist || m.checkLock(flags) != 0 {
 		return spec.EINVAL
 	}
+	lock := flags&spec.UpdateLock != 0
+	flags &^= spec.UpdateLock
 	old, there := m.slots[owner]
 	switch {
 	case there && flags == spec.UpdateNoExist:
 		return spec.EEXIST
 	case !there && flags == spec.UpdateExist:
 		return spec.ENOENT
+	case there && lock && value != nil:
+		m.copyIn(m.values.addrs[old], value)
+		return 0
 	}
 	slot, e := m.values.take()
 	if e != 0 {
 		return e
 	}
-	to := m.rt.mem.Raw(m.values.addrs[slot], uint64(m.spec.ValueSize))
-	clear(to)
-	copy(to, value)
+	clear(m.rt.mem.Raw(m.values.addrs[slot], uint64(m.spec.ValueSize)))
+	if value != nil {
+		m.copyIn(m.values.addrs[slot], value)
+	}
 	m.slots[owner] = slot
 	if there {
 		m.values.put(old)
@@ -276,7 +282,7 @@ func (m *CgroupStorage) sysLookup(key []byte) ([]byte, spec.Errno) {
 // updateElem is cgroup_storage_update_elem, and bpf_percpu_cgroup_storage_update for
 // the values of all CPUs.
 func (m *CgroupStorage) updateElem(_ int, key, value []byte, flags uint64) spec.Errno {
-	if flags&^spec.UpdateExist != 0 {
+	if flags&^(spec.UpdateLock|spec.UpdateExist) != 0 || m.checkLock(flags) != 0 || flags&spec.UpdateLock != 0 && m.spec.Type.PerCPU() {
 		return spec.EINVAL
 	}
 	r := m.find(key)

@@ -58,7 +58,7 @@ func (m *PerCPUArray) updateElem(cpu int, key, value []byte, flags uint64) spec.
 		return e
 	}
 	addr, _ := m.lookupElem(cpu, key)
-	copy(m.rt.mem.Raw(addr, uint64(m.spec.ValueSize)), value)
+	m.copyIn(addr, value)
 	return 0
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf/btf"
+
 	"bpfvm/runtime"
 	"bpfvm/spec"
 )
@@ -70,6 +72,10 @@ func mapCases() []mapCase {
 		{MapSpec: spec.MapSpec{Name: "cgroup_array", Type: spec.MapCgroupArray, KeySize: 4, ValueSize: 4, MaxEntries: 3}},
 		{MapSpec: spec.MapSpec{Name: "stack_trace", Type: spec.MapStackTrace, KeySize: 4, ValueSize: 80, MaxEntries: 3}},
 		{MapSpec: spec.MapSpec{Name: "ringbuf", Type: spec.MapRingBuf, MaxEntries: 4096}},
+		{MapSpec: spec.MapSpec{Name: "array_lock", Type: spec.MapArray, KeySize: 4, ValueSize: 24, MaxEntries: 3, Section: lockedValues}},
+		{MapSpec: spec.MapSpec{Name: "hash_lock", Type: spec.MapHash, KeySize: 4, ValueSize: 24, MaxEntries: 5, Flags: zeroSeed, Section: lockedValues}},
+		{MapSpec: spec.MapSpec{Name: "hash_nopre_lock", Type: spec.MapHash, KeySize: 4, ValueSize: 24, MaxEntries: 5, Flags: zeroSeed | spec.MapNoPrealloc, Section: lockedValues}},
+		{sockets: udp, MapSpec: spec.MapSpec{Name: "sk_storage_lock", Type: spec.MapSKStorage, KeySize: 4, ValueSize: 24, Flags: spec.MapNoPrealloc, Section: lockedValues}},
 		{MapSpec: spec.MapSpec{Name: "user_ringbuf", Type: spec.MapUserRingBuf, MaxEntries: 4096}},
 		{MapSpec: spec.MapSpec{Name: "queue", Type: spec.MapQueue, ValueSize: 3, MaxEntries: 4}},
 		{MapSpec: spec.MapSpec{Name: "queue_one", Type: spec.MapQueue, ValueSize: 8, MaxEntries: 1}},
@@ -128,6 +134,9 @@ func (mc *mapCase) compare(t *testing.T, cpus int, ops []mapOp) {
 	}
 	rt := newRuntime(t, runtime.Options{CPUs: cpus})
 	cs := &spec.CollectionSpec{}
+	if mc.Section == lockedValues {
+		cs.BTF, mc.KeyTypeID, mc.ValueTypeID = lockedBTF(t)
+	}
 	for i := range mc.objects {
 		cs.Maps = append(cs.Maps, &mc.objects[i])
 	}
@@ -152,6 +161,37 @@ func (mc *mapCase) compare(t *testing.T, cpus int, ops []mapOp) {
 				i, op.Op, op.Key, op.Value, op.Keys, op.N, op.Flags, got, got.Out, want, want.Out)
 		}
 	}
+}
+
+// lockedValues is the section of maps whose values have a lock; see lockedValue.
+const lockedValues = "locked"
+
+// lockedValue is a value with a lock in it, and a timer's size of padding behind.
+var (
+	btfInt      = &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}
+	lockedValue = &btf.Struct{Name: "value", Size: 24, Members: []btf.Member{
+		{Name: "a", Type: btfInt},
+		{Name: "lock", Type: &btf.Struct{Name: "bpf_spin_lock", Size: 4, Members: []btf.Member{
+			{Name: "val", Type: &btf.Int{Name: "__u32", Size: 4}},
+		}}, Offset: 32},
+		{Name: "b", Type: &btf.Array{Index: btfInt, Type: btfInt, Nelems: 4}, Offset: 64},
+	}}
+)
+
+// lockedBTF is the BTF of an object with such values, and the ids of key and value.
+func lockedBTF(t *testing.T) (raw []byte, key, value uint32) {
+	t.Helper()
+	b, err := btf.NewBuilder([]btf.Type{btfInt, lockedValue}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err1 := b.Add(btfInt)
+	v, err2 := b.Add(lockedValue)
+	raw, err3 := b.Marshal(nil, nil)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	return raw, uint32(k), uint32(v)
 }
 
 // object is the value that stands for an object here.
@@ -184,7 +224,11 @@ func (mc *mapCase) randomOps(rng *rand.Rand, cpus, n int) []mapOp {
 		}
 		switch op.Op {
 		case "update":
-			op.Flags = []uint64{0, 0, 0, 0, 1, 2, 3, 4, 5, 8, 1 << 40}[rng.IntN(11)]
+			op.Flags = []uint64{0, 0, 0, 0, 1, 2, 3, 4, 5, 8, 1 << 40, 6, 4}[rng.IntN(13)]
+		case "lookup":
+			if s.Type != spec.MapBloomFilter { // Has takes no flags
+				op.Flags = []uint64{0, 0, 0, 4}[rng.IntN(4)]
+			}
 		case "take":
 			op.Flags = []uint64{0, 0, 0, 4, 1}[rng.IntN(5)]
 		}
@@ -288,7 +332,7 @@ func ourOp(m runtime.Map, op mapOp) opResult {
 			}
 			break
 		}
-		out, err = m.Lookup(op.Key)
+		out, err = runtime.LookupFlags(m, op.Key, op.Flags)
 	case "update":
 		err = m.Update(op.Key, op.Value, op.Flags)
 	case "delete":

@@ -49,16 +49,24 @@ func (b *mapBase) mayWrite() spec.Errno {
 
 // checkLock refuses BPF_F_LOCK for values that have no lock.
 func (b *mapBase) checkLock(flags uint64) spec.Errno {
-	if flags&spec.UpdateLock != 0 { // values with a spin lock are not supported
+	if flags&spec.UpdateLock != 0 && !b.hasLock() {
 		return spec.EINVAL
 	}
 	return 0
 }
 
 // Lookup implements [Map]: BPF_MAP_LOOKUP_ELEM.
-func (b *mapBase) Lookup(key []byte) ([]byte, error) {
+func (b *mapBase) Lookup(key []byte) ([]byte, error) { return LookupFlags(b.self, key, 0) }
+
+// LookupFlags is Map.Lookup with flags: spec.UpdateLock reads a value that has a lock
+// while nobody holds it.
+func LookupFlags(m Map, key []byte, flags uint64) ([]byte, error) {
+	b := m.(kmap).base()
 	defer b.lock().Unlock()
-	if e := firstErrno(b.mayRead(), b.userKey(key)); e != 0 {
+	if flags&^spec.UpdateLock != 0 {
+		return nil, spec.EINVAL
+	}
+	if e := firstErrno(b.mayRead(), b.checkLock(flags), b.userKey(key)); e != 0 {
 		return nil, e
 	}
 	value, e := b.self.sysLookup(key)
@@ -115,7 +123,9 @@ func (b *mapBase) copyValue(addr uint64) ([]byte, spec.Errno) {
 	if addr == 0 {
 		return nil, spec.ENOENT
 	}
-	return bytes.Clone(b.rt.mem.Raw(addr, uint64(b.spec.ValueSize))), 0
+	value := bytes.Clone(b.rt.mem.Raw(addr, uint64(b.spec.ValueSize)))
+	b.clearFields(value)
+	return value, 0
 }
 
 // sysUpdate does what an update by a program does.
