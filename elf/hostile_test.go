@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"bpfvm/isa"
+	"bpfvm/types"
 
 	"github.com/cilium/ebpf/btf"
 )
@@ -410,6 +412,11 @@ func FuzzElf(f *testing.F) {
 			return
 		}
 		file.Inspect(Options{Target: target})
+		if list, err := file.DWARFTypes(); err == nil {
+			if err := types.Dump(io.Discard, list); err != nil && !errors.Is(err, types.ErrTooLarge) {
+				t.Errorf("dump: %v", err)
+			}
+		}
 		if err == nil {
 			return
 		}

@@ -102,6 +102,9 @@ func TestMatrix(t *testing.T) {
 				if b.version > 0 {
 					compareDWARF(t, obj)
 				}
+				if b.version > 0 && b.level == "-O2" && b.cpu == "v3" {
+					checkLinked(t, b, source, obj)
+				}
 				if runtime.GOOS != "linux" {
 					continue
 				}
@@ -118,6 +121,23 @@ func TestMatrix(t *testing.T) {
 			}
 		})
 	}
+}
+
+// checkLinked passes an object through libbpf's static linker, which writes sections,
+// symbols and BTF anew: it must mean the same afterwards.
+func checkLinked(t *testing.T, b build, source, obj string) {
+	t.Helper()
+	bpftool, err := exec.LookPath("bpftool")
+	if err != nil {
+		t.Logf("%s: no bpftool here to link with", source)
+		return
+	}
+	linked := strings.TrimSuffix(obj, ".o") + ".linked.o"
+	if out, err := exec.Command(bpftool, "gen", "object", linked, obj).CombinedOutput(); err != nil {
+		t.Logf("%s: this bpftool cannot link it: %v\n%s", source, err, out)
+		return
+	}
+	checkMatrix(t, b, source, linked)
 }
 
 // compareDWARF reads an object's structures from its debugging information and from
@@ -188,7 +208,7 @@ func checkMatrix(t *testing.T, b build, source, obj string) {
 	}
 	got := meaning(c)
 	golden := filepath.Join("testdata", "matrix", source+".golden")
-	if *update {
+	if *update && !strings.Contains(obj, ".linked.") {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}

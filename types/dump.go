@@ -37,7 +37,7 @@ func Dump(w io.Writer, list []btf.Type) error {
 
 func newDumper(w io.Writer) *dumper {
 	return &dumper{
-		w: bufio.NewWriter(w), state: make(map[btf.Type]dumpState), named: make(map[btf.Type]string), forwarded: make(map[string]bool),
+		w: bufio.NewWriter(w), state: make(map[btf.Type]dumpState), named: make(map[btf.Type]string), forwarded: make(map[string]bool), met: make(map[metType]bool),
 		tags: make(names), idents: names{"__builtin_va_list": 1}, // which is the compiler's own
 		enums:  make(map[*btf.Enum]bool),
 		layout: cLayout{known: make(map[btf.Type]cAlign)},
@@ -90,14 +90,21 @@ const (
 	dumpDone
 )
 
+// metType is a type with what it was needed for.
+type metType struct {
+	t        btf.Type
+	complete bool
+}
+
 type dumper struct {
 	w         *bufio.Writer
 	written   int
 	state     map[btf.Type]dumpState
 	named     map[btf.Type]string
-	forwarded map[string]bool // "struct foo"
-	tags      names           // of structs, unions and enums
-	idents    names           // of typedefs, enumerators, functions and variables
+	forwarded map[string]bool  // "struct foo"
+	met       map[metType]bool // pointers, arrays and qualifiers that need nothing more
+	tags      names            // of structs, unions and enums
+	idents    names            // of typedefs, enumerators, functions and variables
 	enums     map[*btf.Enum]bool
 	layout    cLayout
 	cut       bool // a definition is not whole
@@ -139,6 +146,13 @@ func (d *dumper) need(t btf.Type, complete bool, depth int) error {
 		return fmt.Errorf("types need each other more than %d deep: %w", maxDumpDepth, ErrTooLarge)
 	}
 	for range maxChain {
+		if d.met[metType{t, complete}] {
+			return nil // many declarations end in the same long chain
+		}
+		switch t.(type) {
+		case *btf.Const, *btf.Volatile, *btf.Restrict, *btf.TypeTag, *btf.Pointer, *btf.Array:
+			d.met[metType{t, complete}] = true
+		}
 		switch q := t.(type) {
 		case *btf.Const:
 			t = q.Type

@@ -124,6 +124,14 @@ func TestDumpHostile(t *testing.T) {
 	for range 60 {
 		doubled = &btf.Struct{Size: 8, Members: []btf.Member{{Name: "a", Type: doubled}, {Name: "b", Type: doubled, Offset: 32}}}
 	}
+	var chain btf.Type = &btf.Void{}
+	for range 30000 {
+		chain = &btf.Pointer{Target: chain}
+	}
+	wide := &btf.Struct{Name: "s", Size: 8 * 30000}
+	for i := range 30000 {
+		wide.Members = append(wide.Members, btf.Member{Name: "m", Type: &btf.Const{Type: chain}, Offset: btf.Bits(i * 64)})
+	}
 	var deep btf.Type = &btf.Int{Name: "int", Size: 4}
 	for range 5000 {
 		deep = &btf.Typedef{Name: "t", Type: deep}
@@ -134,6 +142,7 @@ func TestDumpHostile(t *testing.T) {
 		"array of itself":           &btf.Struct{Name: "s", Size: 8, Members: []btf.Member{{Name: "m", Type: array}}},
 		"doubled at each level":     &btf.Struct{Name: "s", Size: 8, Members: []btf.Member{{Name: "m", Type: doubled}}},
 		"thousands of typedefs":     deep,
+		"many ways into one chain":  wide,
 		"gap of gigabytes":          &btf.Struct{Name: "s", Size: 1 << 31, Members: []btf.Member{{Name: "m", Type: &btf.Int{Name: "int", Size: 4}}}},
 		"variable of itself":        &btf.Var{Name: "v", Type: array},
 		"function of unnamed loops": &btf.Func{Name: "f", Type: &btf.FuncProto{Return: anon}},

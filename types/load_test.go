@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -181,6 +182,9 @@ func FuzzLoad(f *testing.F) {
 				t.Error("a spec and an error")
 			}
 			return
+		}
+		if err := DumpSpec(io.Discard, spec); err != nil && !errors.Is(err, ErrTooLarge) {
+			t.Errorf("dump: %v", err)
 		}
 		for typ, err := range spec.All() {
 			if err != nil {
