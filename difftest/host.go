@@ -3,6 +3,7 @@ package difftest
 import (
 	"bufio"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -47,3 +48,18 @@ func hostSymbol(name string) bool {
 	names := hostSymbols()
 	return names == nil || names[name]
 }
+
+// hostCPUs is how many CPUs the machine can have at most, which bounds what
+// bpf_get_smp_processor_id may return; 0 where that cannot be read.
+var hostCPUs = sync.OnceValue(func() int {
+	text, err := os.ReadFile("/sys/devices/system/cpu/possible") // "0-7"
+	if err != nil {
+		return 0
+	}
+	list := strings.TrimSpace(string(text))
+	last, err := strconv.Atoi(list[strings.LastIndexAny(list, "-,")+1:])
+	if err != nil {
+		return 0
+	}
+	return last + 1
+})

@@ -88,7 +88,7 @@ func CompareVerdicts(ctx context.Context, k *Kernel, cs *spec.CollectionSpec, p 
 	v := &ProgramVerdict{Object: cs.Name, Program: p.Name, Section: p.Section, Slot: -1}
 	began := time.Now()
 	report, err := verifier.Verify(p, verifier.Options{Maps: cs.Maps, BTF: cs.BTF, NoFacts: true,
-		Target: hostTypes(), Symbol: hostSymbol})
+		Target: hostTypes(), Symbol: hostSymbol, CPUs: hostCPUs()})
 	v.OurTime = time.Since(began)
 	if err != nil {
 		v.Ours, v.OurMessage = "error", err.Error()

@@ -236,11 +236,12 @@ func (env *env) adjustReg(ins isa.Instruction) error {
 		}
 		src = *s
 	}
+	whole := is64 || d.UMax <= math.MaxUint32 // else the upper half is lost, and with it the tie
 	if err := env.adjustScalar(ins, d, &src); err != nil {
 		return err
 	}
 	off, ok := distance(code, &src.Bounds, is64)
-	if !ok || d.ID == 0 || d.ID&addConst != 0 || ins.Op.Source() == isa.SrcX && ins.Src() == ins.Dst() {
+	if !ok || !whole || d.ID == 0 || d.ID&addConst != 0 || ins.Op.Source() == isa.SrcX && ins.Src() == ins.Dst() {
 		d.clearID()
 		return nil
 	}

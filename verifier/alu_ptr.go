@@ -44,6 +44,9 @@ func (env *env) adjustPointer(ins isa.Instruction, d, ptr, off *RegState, dstIsP
 	if ptr.Type.maybeNull() {
 		return env.reject(CodePtrOrNullArith, "R%d pointer arithmetic on %s prohibited, null-check it first\n", ins.Dst(), ptr.Type)
 	}
+	if ptr.Type.base() == PtrToMem && ptr.Type&Untrusted != 0 {
+		return nil // loads through it cannot fault, wherever it points
+	}
 	allowed := true
 	switch ptr.Type.base() {
 	case PtrToCtx, PtrToMapValue, PtrToMapKey, PtrToStack, PtrToPacketMeta, PtrToPacket,

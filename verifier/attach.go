@@ -14,7 +14,7 @@ import (
 
 // attachTarget is what the program is attached to.
 type attachTarget struct {
-	name  string // as messages have it: "btf_trace_sched_switch", "bpf_iter_task"
+	name  string // as messages have it: "sched_switch", "bpf_iter_task"
 	proto *btf.FuncProto
 	first int // 1 where the first parameter is not the program's: void *__data
 }
@@ -75,7 +75,7 @@ func (env *env) findTracepoint() error {
 	if !ok {
 		return notModelled("attach target %s without a prototype", name)
 	}
-	env.attach = attachTarget{name: name, proto: proto, first: 1}
+	env.attach = attachTarget{name: env.prog.AttachTo, proto: proto, first: 1}
 	return nil
 }
 

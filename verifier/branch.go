@@ -268,7 +268,7 @@ func (env *env) checkMayGoto(ins isa.Instruction) error {
 	// The state before was kept right here; the one wanted is a round older.
 	var prev *State
 	if p := env.cur.parent; p != nil {
-		prev = findPrevEntry(p.parent, env.cur, env.insnIdx)
+		prev = env.findPrevEntry(p, env.insnIdx)
 	}
 	queued, err := env.push(env.insnIdx+1, env.insnIdx)
 	if err != nil {
@@ -276,7 +276,7 @@ func (env *env) checkMayGoto(ins isa.Instruction) error {
 	}
 	queued.mayGotoDepth++
 	if prev != nil {
-		widenImprecise(prev, queued)
+		env.widenImprecise(prev, queued)
 	}
 	env.insnIdx += int(ins.Off)
 	return nil

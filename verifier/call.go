@@ -17,6 +17,7 @@ func (env *env) checkFuncCall(isa.Instruction) error {
 	if env.subprogs[sub].global {
 		return env.callGlobal(sub)
 	}
+	env.noteStaticArgs(sub)
 	callee, err := env.enterFunc(env.cur, sub, env.insnIdx)
 	if err != nil {
 		return err
@@ -44,6 +45,7 @@ func (env *env) enterFunc(s *State, sub, callSite int) (*FuncState, error) {
 		return nil, env.reject(CodeCallDepth, "the call stack of %d frames is too deep\n", s.curFrame()+2)
 	}
 	callee := newFuncState(callSite, s.curFrame()+1, sub)
+	env.scratchAll()
 	s.Frames = append(s.Frames, callee)
 	return callee, nil
 }
@@ -84,8 +86,8 @@ func (env *env) returnToCaller() error {
 	env.insnIdx = to
 	if callee.inCallback {
 		// The helper may call again: what changed in one round may be anything.
-		if prev := findPrevEntry(s.parent, s, to); prev != nil {
-			widenImprecise(prev, s)
+		if prev := env.findPrevEntry(s, to); prev != nil {
+			env.widenImprecise(prev, s)
 		}
 	}
 	return nil

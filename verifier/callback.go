@@ -11,6 +11,7 @@ type callbackArgs func(caller, callee *FuncState) error
 // pushCallback puts a path aside that runs the callback once, and goes on with
 // the path on which it is not called (again) (push_callback_call).
 func (env *env) pushCallback(sub int, args callbackArgs) error {
+	env.noteStaticArgs(sub)
 	env.subprogs[sub].isCallback = true
 	if env.subprogs[sub].global {
 		return notModelled("a global function as callback")
@@ -81,6 +82,7 @@ func (env *env) pushAsync(sub int, args callbackArgs) error {
 	if err := args(caller, f); err != nil {
 		return err
 	}
+	env.scratchAll()
 	s := &State{Frames: []*FuncState{f}, branches: 1, firstInsn: env.subprogs[sub].start, lastInsn: -1,
 		inSleepable: env.aux[env.insnIdx].asyncSleeps}
 	env.pending = append(env.pending, pendingBranch{state: s, pc: env.subprogs[sub].start, prev: env.insnIdx, logLen: env.log.pos()})

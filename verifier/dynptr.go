@@ -157,6 +157,8 @@ func (env *env) useDynptr(regno isa.Register, mutates bool, want DynptrKind) (*R
 		spi := env.dynptrAt(r)
 		env.markStackRead(int(r.Frame), spi)
 		env.markStackRead(int(r.Frame), spi-1)
+		env.scratchSlot(spi)
+		env.scratchSlot(spi - 1)
 	}
 	return d, nil
 }

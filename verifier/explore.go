@@ -57,6 +57,7 @@ func (env *env) checkFunction(sub int) error {
 	env.cur = &State{Frames: []*FuncState{f}, branches: 1, firstInsn: env.subprogs[sub].start, lastInsn: -1}
 	if sub == 0 {
 		f.Regs[isa.R1].setPointer(PtrToCtx)
+		env.noteMainArgs()
 	} else if err := env.globalArgs(sub, f); err != nil {
 		return err
 	}
@@ -169,6 +170,9 @@ func (env *env) endPath() error {
 		}
 		if err := env.exitLoop(s); err != nil {
 			return err
+		}
+		if s.dropped {
+			env.freeStates--
 		}
 	}
 	return nil

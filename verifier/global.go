@@ -177,3 +177,43 @@ func (env *env) checkGlobalBTF(a globalArg, regno isa.Register, r *RegState) err
 	}
 	return env.argOffset(r, regno, false)
 }
+
+// noteMainArgs writes what the program's own prototype has that a global function's
+// could not have, as the kernel does before it ignores it (do_check_common).
+func (env *env) noteMainArgs() {
+	f := env.prog.FuncAt(0)
+	if env.log.level == 0 || f == nil || f.TypeID == 0 || len(env.opts.BTF) == 0 {
+		return
+	}
+	env.subprogs[0].name = f.Name
+	if _, err := env.prototype(0); err != nil {
+		env.log.msg = env.log.msg[:0]
+	}
+}
+
+// noteStaticArgs writes which argument of a static function is not as its
+// prototype has it. Static functions are verified with what they are given, so that
+// is no reason to refuse the call; it is said once (btf_check_subprog_call).
+func (env *env) noteStaticArgs(sub int) {
+	sp := &env.subprogs[sub]
+	if sp.argsNoted || env.log.level == 0 || sp.global {
+		return
+	}
+	f := env.prog.FuncAt(isa.PC(sp.start))
+	if f == nil || f.TypeID == 0 || len(env.opts.BTF) == 0 || env.loadTypes() != nil {
+		return
+	}
+	args, ok := env.staticArgs(f)
+	if !ok {
+		sp.argsNoted = true
+		return
+	}
+	said := len(env.log.msg)
+	for i, a := range args {
+		if env.checkGlobalArg(i, a) != nil {
+			sp.argsNoted = true
+			break
+		}
+	}
+	env.log.msg = env.log.msg[:said]
+}

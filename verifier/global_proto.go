@@ -249,3 +249,38 @@ func (env *env) isCtxType(t btf.Type) bool {
 		}
 	}
 }
+
+// staticArgs reads the parameters of a static function; false where only global
+// functions have a meaning for one.
+func (env *env) staticArgs(f *spec.Func) ([]globalArg, bool) {
+	t, err := env.types.TypeByID(btf.TypeID(f.TypeID))
+	if err != nil {
+		return nil, false
+	}
+	fn, ok := t.(*btf.Func)
+	if !ok {
+		return nil, false
+	}
+	proto, ok := fn.Type.(*btf.FuncProto)
+	if !ok || len(proto.Params) > spec.MaxHelperArgs || !isScalarType(bare(proto.Return)) {
+		return nil, false
+	}
+	args := make([]globalArg, len(proto.Params))
+	for i, p := range proto.Params {
+		switch t := bare(p.Type).(type) {
+		case *btf.Int, *btf.Enum:
+		case *btf.Pointer:
+			switch target := bare(t.Target); {
+			case env.isCtxType(t.Target):
+				args[i].kind = globalCtx
+			case isStruct(target) && typeName(target) == "bpf_dynptr":
+				args[i].kind = globalDynptr
+			default:
+				return nil, false
+			}
+		default:
+			return nil, false
+		}
+	}
+	return args, true
+}

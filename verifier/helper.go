@@ -105,7 +105,7 @@ func (env *env) checkHelperCall(ins isa.Instruction) error {
 	if h == nil {
 		return env.reject(CodeBadHelper, "invalid func unknown#%d\n", ins.Imm)
 	}
-	if !spec.HelperAllowed(env.prog.Type, id) && !env.iterSockopt(id) || !env.helperForAttach(id) {
+	if !env.helperAllowed(id) {
 		return env.reject(CodeHelperType, "program of this type cannot use helper %s#%d\n", h.Name, id)
 	}
 	if h.GPLOnly && !env.gpl {
@@ -165,10 +165,19 @@ func (env *env) checkHelperCall(ins isa.Instruction) error {
 	if err := env.mapFits(meta.m, id); err != nil {
 		return err
 	}
-	if h.ChangesPacket || meta.drops {
+	switch {
+	case id == helperTailCall:
+		return env.tailCall()
+	case h.ChangesPacket || meta.drops:
 		env.dropPackets()
 	}
 	return nil
+}
+
+// helperAllowed reports whether the program may call the helper at all
+// (bpf_verifier_ops.get_func_proto).
+func (env *env) helperAllowed(id spec.HelperID) bool {
+	return (spec.HelperAllowed(env.prog.Type, id) || env.iterSockopt(id)) && env.helperForAttach(id)
 }
 
 // flagSleepable is BPF_F_SLEEPABLE of include/uapi/linux/bpf.h.
@@ -217,21 +226,23 @@ func (env *env) releaseArg(meta *callMeta, id spec.HelperID) error {
 func (env *env) helperEffects(meta *callMeta, ins isa.Instruction, id spec.HelperID) error {
 	switch id {
 	case helperTailCall:
-		if err := env.checkLeaks(true, true, "tail_call"); err != nil {
-			return err
-		}
-		// A constant index is a fact that the code is made for.
+		// A constant index is a fact that the code is made for (record_func_key).
 		if r := env.reg(isa.R3); r.Type == Scalar && r.VarOff.IsConst() && meta.m != nil && r.VarOff.Value < uint64(meta.m.MaxEntries) {
-			return env.markPrecise(int(isa.R3))
+			if err := env.markPrecise(int(isa.R3)); err != nil {
+				return err
+			}
 		}
+		return env.checkLeaks(true, true, "tail_call")
 	case helperGetStorage:
 		if !env.reg(isa.R2).isNull() {
 			return env.reject(CodeArgType, "get_local_storage() doesn't support non-zero flags\n")
 		}
-		return env.markPrecise(int(isa.R2))
 	case helperForEach:
 		return env.pushCallback(meta.subprog, env.forEachArgs(meta))
 	case helperLoop:
+		if err := env.loopInline(meta.subprog); err != nil {
+			return err
+		}
 		if err := env.markPrecise(int(isa.R1)); err != nil {
 			return err
 		}
@@ -413,5 +424,45 @@ func (env *env) releaseKptr(meta *callMeta, id spec.HelperID) error {
 			*r = unknownScalar()
 		}
 	})
+	return nil
+}
+
+// tailCall: in a function of the program a tail call that works returns to its
+// caller, with whatever the other program left in R0; that path is followed first.
+func (env *env) tailCall() error {
+	if env.cur.curFrame() == 0 {
+		return nil
+	}
+	if _, err := env.push(env.insnIdx+1, env.insnIdx); err != nil {
+		return err
+	}
+	env.scratchReg(isa.R0)
+	env.dropPackets()
+	env.reg(isa.R0).setUnknown()
+	if err := env.returnToCaller(); err != nil {
+		return err
+	}
+	env.insnIdx--
+	return nil
+}
+
+// loopInline notes whether the call of bpf_loop can be made a plain loop: always the
+// same callback, and no flags, which is a decision (update_loop_inline_state).
+func (env *env) loopInline(sub int) error {
+	aux := &env.aux[env.insnIdx]
+	if aux.loopSeen && !aux.loopInline {
+		return nil
+	}
+	flags := env.reg(isa.R4).isNull()
+	if flags {
+		if err := env.markPrecise(int(isa.R4)); err != nil {
+			return err
+		}
+	}
+	if !aux.loopSeen {
+		aux.loopSeen, aux.loopInline, aux.loopSub = true, flags, sub
+		return nil
+	}
+	aux.loopInline = flags && aux.loopSub == sub
 	return nil
 }

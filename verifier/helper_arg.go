@@ -120,11 +120,7 @@ func (env *env) checkArg(meta *callMeta, i int, kind spec.ArgKind) error {
 	if meta.helper.ID == helperKptrXchg {
 		release = i == 1
 	}
-	if null && r.isNull() {
-		if err := env.markPrecise(int(regno)); err != nil {
-			return err
-		}
-	} else {
+	if !null || !r.isNull() {
 		if err := env.checkArgType(meta, i, kind, regno, r, types, null, release); err != nil {
 			return err
 		}
@@ -282,6 +278,9 @@ func (env *env) checkArgUse(meta *callMeta, i int, kind spec.ArgKind, regno isa.
 			size = 4
 		}
 		raw := &meta.raw
+		if meta.helper.Name == "bpf_check_mtu" {
+			raw = nil // it reads what it writes
+		}
 		if err := env.checkHelperMem(regno, int64(size), spec.Write, false, raw); err != nil {
 			return err
 		}

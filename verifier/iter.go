@@ -154,7 +154,7 @@ func (env *env) iterNext(meta *kfuncMeta) error {
 		if p := s.parent; p == nil || p.insnIdx != env.insnIdx || !sameCallSites(p, s) {
 			return bug("no state was kept at the call of %s", meta.name)
 		} else {
-			prev = env.prevVisit(p, env.insnIdx)
+			prev = env.findPrevEntry(p, env.insnIdx)
 		}
 		queued, err := env.push(env.insnIdx+1, env.insnIdx)
 		if err != nil {
@@ -164,7 +164,7 @@ func (env *env) iterNext(meta *kfuncMeta) error {
 		q.Iter = IterActive
 		q.Depth++
 		if prev != nil {
-			widenImprecise(prev, queued)
+			env.widenImprecise(prev, queued)
 		}
 		env.markNotNull(&queued.cur().Regs[isa.R0])
 	}
@@ -172,12 +172,6 @@ func (env *env) iterNext(meta *kfuncMeta) error {
 	r0 := env.reg(isa.R0)
 	r0.setConst(0)
 	return nil
-}
-
-// prevVisit finds the newest state, older than cur, that was kept at the slot on
-// this very path (find_prev_entry).
-func (env *env) prevVisit(cur *State, pc int) *State {
-	return findPrevEntry(cur.parent, cur, pc)
 }
 
 // iterDepthsDiffer reports whether an active iterator has gone further since the

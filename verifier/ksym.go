@@ -6,6 +6,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 
 	"bpfvm/isa"
+	"bpfvm/spec"
 )
 
 // findKsym resolves the address of a kernel variable or function that a wide
@@ -92,4 +93,28 @@ func (env *env) returnsInt(sub int) bool {
 	}
 	proto, ok := fn.Type.(*btf.FuncProto)
 	return !ok || isScalarType(bare(proto.Return))
+}
+
+// Addresses of the kernel's text (arch/x86/include/asm/page_64_types.h,
+// __START_KERNEL_map) stand for those of symbols, which only the running kernel
+// knows: each its own, and the same each time.
+const (
+	kernelText  = 0xffffffff81000000
+	symbolApart = 16
+)
+
+// symbolAddress is the address of a symbol that the program compares or prints.
+func (env *env) symbolAddress(ref *spec.Ref) uint64 {
+	if ref.Weak && env.opts.Symbol != nil && !env.opts.Symbol(ref.Name) {
+		return 0
+	}
+	if env.addresses == nil {
+		env.addresses = map[string]uint64{}
+	}
+	v, ok := env.addresses[ref.Name]
+	if !ok {
+		v = kernelText + symbolApart*uint64(len(env.addresses)+1)
+		env.addresses[ref.Name] = v
+	}
+	return v
 }

@@ -280,13 +280,10 @@ func (env *env) usesDefs(pc int) (use, def uint16) {
 	const saved, args = uint16(0x3f), uint16(0x3e)
 	switch ins.Op.Class() {
 	case isa.ClassLD:
-		switch ins.Op.Mode() {
-		case isa.ModeIMM:
+		if ins.Op.Mode() == isa.ModeIMM {
 			return 0, d
-		case isa.ModeIND:
-			return 1<<isa.R6 | s, saved
 		}
-		return 1 << isa.R6, saved
+		return 1<<frameRegs - 1, 0 // the kernel does not look closer
 	case isa.ClassLDX:
 		return s, d
 	case isa.ClassST:
@@ -329,10 +326,11 @@ func (env *env) usesDefs(pc int) (use, def uint16) {
 		return 1 << isa.R0, 0
 	case isa.CodeCall:
 		if ins.IsHelperCall() {
-			if h := spec.HelperByID(spec.HelperID(ins.Imm)); h != nil {
+			id := spec.HelperID(ins.Imm)
+			if h := spec.HelperByID(id); h != nil && env.helperAllowed(id) {
 				return uint16(1)<<(h.NumArgs()+1) - 2, saved
 			}
-		} else if k := env.kfuncAt(pc); ins.IsKfuncCall() && k != nil {
+		} else if k := env.kfuncAt(pc); ins.IsKfuncCall() && k != nil && k.Allowed(env.prog.Type, env.prog.Attach) {
 			return uint16(1)<<(len(k.Args)+1) - 2, saved
 		}
 		return args, saved

@@ -7,6 +7,8 @@ import (
 
 	"bpfvm/isa"
 	"bpfvm/spec"
+
+	"github.com/cilium/ebpf/btf"
 )
 
 // Log levels, as user space gives them to bpf(2) (include/linux/bpf_verifier.h).
@@ -166,7 +168,9 @@ func regString(r *RegState, frame int32) string {
 		return sb.String()
 	}
 	if r.Type.base() == PtrToBTFID {
-		sb.WriteString(typeName(r.BTF))
+		if r.BTF != nil {
+			sb.WriteString(r.BTF.TypeName())
+		}
 	}
 	sb.WriteByte('(')
 	sep := ""
@@ -282,9 +286,11 @@ func (env *env) stateString(s *State, frame int, all bool) string {
 		}
 	}
 	for i, ref := range s.refs {
-		if i == 0 {
+		switch {
+		case s.refs[0].id == 0: // the lock of a global variable
+		case i == 0:
 			fmt.Fprintf(&sb, " refs=%d", ref.id)
-		} else {
+		case ref.id != 0:
 			fmt.Fprintf(&sb, ",%d", ref.id)
 		}
 	}
@@ -339,6 +345,20 @@ func (env *env) printLine(pc int, prefix string) {
 // insnText is the instruction as the log shows it, with its opcode.
 func (env *env) insnText(pc int) string {
 	env.printed = pc
+	if k := env.kfuncAt(pc); k != nil && env.insns[pc].IsKfuncCall() {
+		// As if it were a helper, with its number in the kernel's BTF.
+		id := btf.TypeID(0)
+		if f := env.kernelFunc(k.Name); f != nil {
+			id = env.typeID(f)
+		}
+		return fmt.Sprintf("(%02x) call %s#%d", uint8(env.insns[pc].Op), k.Name, id)
+	}
+	if env.insns[pc].IsKfuncCall() && env.aux[pc].ref != nil {
+		return fmt.Sprintf("(%02x) call unknown#%d", uint8(env.insns[pc].Op), poisonedKfunc)
+	}
+	if ins := env.insns[pc]; ins.IsHelperCall() && spec.HelperByID(spec.HelperID(ins.Imm)) == nil {
+		return fmt.Sprintf("(%02x) call unknown#%d", uint8(ins.Op), ins.Imm)
+	}
 	return fmt.Sprintf("(%02x) %s", uint8(env.insns[pc].Op), env.printer.Insn(env.insns, isa.PC(pc)))
 }
 
@@ -366,7 +386,8 @@ func writeDynptr(sb *strings.Builder, spi int, r *RegState) {
 	for _, f := range [...]struct {
 		name string
 		v    uint32
-	}{{"id", r.ID}, {"ref_id", r.RefObjID}, {"dynptr_id", r.DynptrID}} {
+	}{{"id", r.ID}, {"ref_id", r.RefObjID}, {"dynptr_id", 1}} { // the kernel shows first_slot, which shares its place
+
 		if f.v != 0 {
 			fmt.Fprintf(sb, "%s%s=%d", sep, f.name, f.v)
 			sep = ","

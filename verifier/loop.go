@@ -1,5 +1,11 @@
 package verifier
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
 // Loops that states may go round while they are still being explored: those made
 // by callbacks and may_goto. A state in such a loop is complete only when the
 // loop's first state is done, since a later round may yet mark scalars as
@@ -12,6 +18,20 @@ package verifier
 type loopKey struct {
 	calls [maxFrames]int32
 	scc   int
+}
+
+// String prints the calls and the number, as the log has them (format_callchain).
+func (k loopKey) String() string {
+	var sb strings.Builder
+	sb.WriteByte('(')
+	for _, c := range k.calls {
+		if c <= 1 {
+			break // the kernel takes slot 0 for the end
+		}
+		fmt.Fprintf(&sb, "%d,", c-1)
+	}
+	fmt.Fprintf(&sb, "%d)", k.scc)
+	return sb.String()
 }
 
 type loopVisit struct {
@@ -53,6 +73,7 @@ func (env *env) enterLoop(s *State) {
 	}
 	if v.entry == nil {
 		v.entry = s
+		env.debugf("SCC enter %s\n", k)
 	}
 }
 
@@ -75,6 +96,9 @@ func (env *env) addBackedge(equal, cur *State) {
 	s := cur.clone()
 	s.insnIdx = equal.insnIdx
 	v := env.loops[k]
+	env.debugf("SCC backedge %s\n", k)
+	env.backedges++
+	env.countPeak()
 	v.backedges = append(v.backedges, backedge{state: s, equal: equal})
 }
 
@@ -90,9 +114,10 @@ func (env *env) exitLoop(s *State) error {
 		return nil
 	}
 	v.entry = nil
+	env.debugf("SCC exit %s\n", k)
 	for round, changed := 0, true; changed; round++ {
 		changed = false
-		for _, b := range v.backedges {
+		for _, b := range slices.Backward(v.backedges) {
 			c, err := env.propagatePrecision(b.equal, b.state)
 			if err != nil {
 				return err
@@ -107,13 +132,14 @@ func (env *env) exitLoop(s *State) error {
 			break
 		}
 	}
+	env.backedges -= len(v.backedges)
 	v.backedges = nil
 	return nil
 }
 
 // findLoops numbers the strongly connected components of the control flow, by
 // Tarjan's algorithm without recursion (compute_scc). A slot alone is one only if
-// it leads to itself, as calls with callbacks do.
+// it leads to itself.
 func (env *env) findLoops() {
 	n := len(env.insns)
 	index := make([]int, n)
@@ -160,7 +186,7 @@ func (env *env) findLoops() {
 				first--
 			}
 			members := stack[first:]
-			loop := len(members) > 1 || env.aux[pc].callsBack
+			loop := len(members) > 1
 			for _, t := range to[:k] {
 				loop = loop || t == pc
 			}
@@ -178,11 +204,11 @@ func (env *env) findLoops() {
 	}
 }
 
-// findPrevEntry finds, from s backwards, the state that was kept when the path of
-// cur was last at that slot (find_prev_entry).
-func findPrevEntry(s, cur *State, pc int) *State {
-	for ; s != nil; s = s.parent {
-		if s.insnIdx == pc && sameCallSites(s, cur) {
+// findPrevEntry finds the newest state that was kept when a path which is still
+// open was at that slot, older than cur (find_prev_entry).
+func (env *env) findPrevEntry(cur *State, pc int) *State {
+	for _, e := range *env.bucket(pc) {
+		if s := e.state; s.insnIdx == pc && s.branches > 0 && sameCallSites(s, cur) && s.dfsDepth < cur.dfsDepth {
 			return s
 		}
 	}
@@ -192,19 +218,21 @@ func findPrevEntry(s, cur *State, pc int) *State {
 // widenImprecise forgets those scalars that changed since the last round and that
 // nothing has needed exactly, so that the loop comes to an end
 // (widen_imprecise_scalars).
-func widenImprecise(old, cur *State) {
+func (env *env) widenImprecise(old, cur *State) {
+	m := &env.idmap
+	m.pairs, m.gen = m.pairs[:0], env.idGen
 	widen := func(o, c *RegState) {
 		if o.Type != Scalar || c.Type != Scalar || o.Precise || c.Precise {
 			return
 		}
-		if sameReg(o, c) && o.ID == c.ID {
+		if sameReg(o, c) && m.match(o.ID, c.ID) && m.match(o.RefObjID, c.RefObjID) {
 			return
 		}
 		c.setUnknown()
 	}
-	for fr := range old.Frames {
+	for fr := len(old.Frames) - 1; fr >= 0; fr-- {
 		if fr >= len(cur.Frames) {
-			break
+			continue
 		}
 		f, g := old.Frames[fr], cur.Frames[fr]
 		for i := range f.Regs {

@@ -186,7 +186,7 @@ func (env *env) visited(pc int) (bool, error) {
 	}
 	env.totalStates++
 	env.exploredStates++
-	env.peakStates = max(env.peakStates, env.exploredStates+env.freeStates)
+	env.countPeak()
 	env.prevJumps, env.prevProcessed = env.jumps, env.processed
 	// From here on scalars count as imprecise until they are used exactly; the
 	// states before keep what they know (mark_all_scalars_imprecise).
@@ -203,6 +203,11 @@ func (env *env) visited(pc int) (bool, error) {
 	return false, nil
 }
 
+// countPeak notes how many states are kept at once (update_peak_states).
+func (env *env) countPeak() {
+	env.peakStates = max(env.peakStates, env.exploredStates+env.freeStates+env.backedges)
+}
+
 func (env *env) dropEntries(bucket *[]*stateEntry, drop []*stateEntry) {
 	if len(drop) == 0 {
 		return
@@ -211,6 +216,7 @@ func (env *env) dropEntries(bucket *[]*stateEntry, drop []*stateEntry) {
 	env.exploredStates -= len(drop)
 	for _, e := range drop {
 		if e.state.branches > 0 {
+			e.state.dropped = true // kept for the paths that lead from it
 			env.freeStates++
 		}
 	}

@@ -196,9 +196,10 @@ func (r *RegState) notNull() bool {
 		return false // an offset that large could lead around to zero
 	}
 	switch r.Type.base() {
-	case PtrToSocket, PtrToTCPSock, PtrToXDPSock, PtrToBuf, PtrToMapValue, PtrToMapKey, PtrToSockCommon,
-		PtrToMem, ConstPtrToMap:
+	case PtrToSocket, PtrToTCPSock, PtrToXDPSock, PtrToBuf, PtrToMapValue, PtrToMapKey, PtrToSockCommon, ConstPtrToMap:
 		return true
+	case PtrToMem:
+		return r.Type&Untrusted == 0
 	case PtrToBTFID:
 		return r.trusted()
 	}
@@ -231,7 +232,7 @@ func (env *env) markNotNull(r *RegState) {
 		switch {
 		case r.Map.Inner != nil:
 			r.Type = ConstPtrToMap
-			r.Map = r.Map.Inner
+			r.Map = env.innerMap(r.Map.Inner)
 			if env.mapRecord(r.Map).has(fieldTimer, fieldWorkqueue, fieldTaskWork) {
 				r.MapUID = r.ID // the callback must be set for the same map
 			}
@@ -252,3 +253,19 @@ func (r *RegState) String() string { return regString(r, r.Frame) }
 
 // reg returns the state of a register in the current frame.
 func (env *env) reg(r isa.Register) *RegState { return &env.cur.cur().Regs[r] }
+
+// innerMap is the map behind the pointers that lookups in a map of maps give: it
+// has the template's sizes, and no name.
+func (env *env) innerMap(m *spec.MapSpec) *spec.MapSpec {
+	if env.inner == nil {
+		env.inner = map[*spec.MapSpec]*spec.MapSpec{}
+	}
+	c := env.inner[m]
+	if c == nil {
+		copied := *m
+		copied.Name = ""
+		c = &copied
+		env.inner[m] = c
+	}
+	return c
+}

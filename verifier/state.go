@@ -173,6 +173,7 @@ type State struct {
 	mayGotoDepth   int
 	callbackUnroll int
 	cleaned        bool
+	dropped        bool // not compared with any more
 }
 
 func (s *State) cur() *FuncState { return s.Frames[len(s.Frames)-1] }

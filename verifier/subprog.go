@@ -21,6 +21,7 @@ type subprog struct {
 	// changesPacket says that a call may move the packet.
 	changesPacket bool
 	mightSleep    bool
+	argsNoted     bool // that arguments do not fit the prototype
 }
 
 // findSubprogs makes a function of slot 0, of each call's target and of each

@@ -152,7 +152,7 @@ type env struct {
 
 	maxStatesPerPC, totalStates int
 	exploredStates, freeStates  int
-	peakStates                  int
+	peakStates, backedges       int
 	usesTailCall                bool
 	returned                    bool // the instruction returned to its caller
 	notes                       []accessNote
@@ -163,6 +163,8 @@ type env struct {
 	attach  attachTarget
 	// exceptionCB is the subprogram that bpf_throw calls, -1 for the default.
 	exceptionCB int
+	addresses   map[string]uint64 // of the kernel's symbols
+	inner       map[*spec.MapSpec]*spec.MapSpec
 
 	log vlog
 }
@@ -182,8 +184,11 @@ type insnAux struct {
 	ptrType       RegType // the pointer that a load or store went through
 	scc           int
 	mapUsed       *spec.MapSpec
-	ksym          *RegState // what a load of a kernel variable's address gives
-	taken, fell   bool      // ways that the branch has gone
+	// Of a call of bpf_loop: whether it can be a plain loop, and its callback.
+	loopSeen, loopInline bool
+	loopSub              int
+	ksym                 *RegState // what a load of a kernel variable's address gives
+	taken, fell          bool      // ways that the branch has gone
 }
 
 // Verify looks at every path of the program and reports whether the kernel would

@@ -146,6 +146,9 @@ func (env *env) checkLdImm(ins isa.Instruction) error {
 		*d = *env.aux[env.insnIdx].ksym
 	case isa.PseudoImm64:
 		v, _ := env.insns.Imm64(isa.PC(env.insnIdx))
+		if ref := env.aux[env.insnIdx].ref; ref != nil && ref.Kind == spec.RefKsym && v == 0 {
+			v = env.symbolAddress(ref)
+		}
 		d.setConst(v)
 	case isa.PseudoFunc:
 		t, _ := env.insns.CallTarget(isa.PC(env.insnIdx))
