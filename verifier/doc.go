@@ -46,6 +46,10 @@
 // one can read the other: checkcfg, subprog, liveness before the walk; explore the
 // walk; alu, alu_ptr, branch, mem, stack, packet, ctx, helper, call, ref the
 // instructions; prune, precision, loop the comparison of states; log the text.
+// What programs of today use besides has files of its own: kfunc and kfunc_arg calls
+// of kernel functions, attach and btfaccess typed pointers of the kernel, btfwalk the
+// way through its structures, btfmap the special fields of values, kptr and graph what
+// they hold, iter, dynptr, lock, irq, timer, callback, exception.
 // Verdicts and messages are those of Linux 6.18 for a user who may do everything
 // (CAP_BPF, CAP_PERFMON); logs are slot for slot the same but for map addresses
 // and the kernel's notes on its own liveness marks.
