@@ -1,6 +1,10 @@
 package spec
 
-import "bpfvm/isa"
+import (
+	"sort"
+
+	"bpfvm/isa"
+)
 
 // CollectionSpec is everything that one object file asks the kernel for. It is
 // the loader's output: instructions are linked (subprograms appended, CO-RE
@@ -57,39 +61,29 @@ type ProgramSpec struct {
 
 // FuncAt returns the function that contains the slot, or nil.
 func (p *ProgramSpec) FuncAt(pc isa.PC) *Func {
-	for i := len(p.Funcs) - 1; i >= 0; i-- {
-		if p.Funcs[i].PC <= pc {
-			return &p.Funcs[i]
-		}
+	i := sort.Search(len(p.Funcs), func(i int) bool { return p.Funcs[i].PC > pc })
+	if i == 0 {
+		return nil
 	}
-	return nil
+	return &p.Funcs[i-1]
 }
 
 // LineAt returns the source line that the slot belongs to, or nil.
 func (p *ProgramSpec) LineAt(pc isa.PC) *Line {
-	lo, hi := 0, len(p.Lines)
-	for lo < hi {
-		mid := int(uint(lo+hi) >> 1)
-		if p.Lines[mid].PC <= pc {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	if lo == 0 {
+	i := sort.Search(len(p.Lines), func(i int) bool { return p.Lines[i].PC > pc })
+	if i == 0 {
 		return nil
 	}
-	return &p.Lines[lo-1]
+	return &p.Lines[i-1]
 }
 
 // RefAt returns the reference made by the slot, or nil.
 func (p *ProgramSpec) RefAt(pc isa.PC) *Ref {
-	for i := range p.Refs {
-		if p.Refs[i].PC == pc {
-			return &p.Refs[i]
-		}
+	i := sort.Search(len(p.Refs), func(i int) bool { return p.Refs[i].PC >= pc })
+	if i == len(p.Refs) || p.Refs[i].PC != pc {
+		return nil
 	}
-	return nil
+	return &p.Refs[i]
 }
 
 // Func is one function of a program: a bpf_func_info with its name.
