@@ -77,3 +77,28 @@ func TestTakesMap(t *testing.T) {
 		}
 	}
 }
+
+func TestMapSizes(t *testing.T) {
+	for _, tt := range []struct {
+		m         spec.MapType
+		key, size uint32
+		want      bool
+	}{
+		{spec.MapArray, 4, 1, true},
+		{spec.MapArray, 8, 1, false},
+		{spec.MapStackTrace, 4, 1016, true},
+		{spec.MapStackTrace, 4, 1017, false},
+		{spec.MapStackTrace, 4, 1024, false},
+		{spec.MapLPMTrie, 4, 1, false},
+		{spec.MapQueue, 0, 1, true},
+	} {
+		info := tt.m.Info()
+		if got := info.KeySize.Allows(tt.key) && info.ValueSize.Allows(tt.size); got != tt.want {
+			t.Errorf("%s with key %d and value %d: %v, want %v", tt.m, tt.key, tt.size, got, tt.want)
+		}
+	}
+	ring := spec.MapRingBuf.Info().MaxEntries
+	if !ring.Allows(8192) || ring.Allows(12288) || ring.Allows(2048) {
+		t.Errorf("ring buffers: %+v", ring)
+	}
+}

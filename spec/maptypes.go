@@ -14,13 +14,46 @@ type MapTypeInfo struct {
 	Key     string // what the key size must be, in words
 	Value   string // what the value size must be
 	Entries string // what max_entries means
-	Flags   string // which creation flags it takes, beyond the common ones
+	// KeySize, ValueSize and MaxEntries say the same as numbers. What depends on two
+	// of them together, or on the memory that there is, they do not say: hash
+	// elements must fit into KMALLOC_MAX_SIZE, cpumaps have at most a slot for each
+	// CPU that the kernel supports, more elements than memory give ENOMEM.
+	KeySize, ValueSize, MaxEntries Sizes
+	// Flags are the flags that it may be created with, Must those that it needs.
+	// Flags that exclude each other (read-only and write-only) are not told apart.
+	Flags, Must MapFlags
+	// BTF says whether the key and the value may have types.
+	BTF MapBTF
 	// Helpers are the helpers that programs may call with such a map, beside those
 	// that HelperProto.MapTypes gives it; nil for all that ask for no map type.
 	Helpers []string
 	Source  string // where the kernel checks this, file:function
 	Doc     string
 }
+
+// Sizes is a set of numbers that a map's creation allows.
+type Sizes struct {
+	Min, Max uint32
+	Step     uint32 // multiples of it only; 0 and 1 for all
+	Power    bool   // powers of two only
+}
+
+// Allows reports whether the number is in the set.
+func (s Sizes) Allows(n uint32) bool {
+	return n >= s.Min && n <= s.Max && (s.Step == 0 || n%s.Step == 0) && (!s.Power || n&(n-1) == 0)
+}
+
+// MapBTF says whether a map may have types for its key and value
+// (bpf_map_ops.map_check_btf).
+type MapBTF uint8
+
+// Kinds of types of maps.
+const (
+	MapBTFNone  MapBTF = iota
+	MapBTFBoth         // of key and value, or none
+	MapBTFValue        // of the value alone, or none
+	MapBTFMust         // of key and value
+)
 
 // MapTypes returns all map types in the order of their numbers; index and number
 // are the same. The slice is shared: do not change it.

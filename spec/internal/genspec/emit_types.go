@@ -81,30 +81,6 @@ func (e *emitter) progRules(s *stanza) {
 	}
 }
 
-func emitMapTypes(e *emitter) {
-	e.pf("var mapTypes = [...]MapTypeInfo{\n")
-	for i, s := range e.stanzas {
-		e.keys(s, "kernel", "since", "key", "value", "entries", "flags", "helpers", "source", "doc")
-		if n := e.headNumber(s, 1); n != int64(i) {
-			e.errorf(s.line, "map type %d stands at place %d", n, i)
-		}
-		kernel := s.get("kernel")
-		if kernel == "" {
-			kernel = "BPF_MAP_TYPE_" + strings.ToUpper(s.head[0])
-		}
-		if s.get("doc") == "" || s.get("since") == "" {
-			e.errorf(s.line, "%s needs since and doc", s.head[0])
-		}
-		helpers := ""
-		if h := strings.Fields(s.get("helpers")); len(h) > 0 {
-			helpers = "Helpers: " + strList(h) + ",\n"
-		}
-		e.pf("{Type: %d, Name: %q, Kernel: %q, Since: %q, %s\nKey: %q,\nValue: %q,\nEntries: %q,\nFlags: %q,\nSource: %q,\nDoc: %q},\n",
-			i, s.head[0], kernel, s.get("since"), helpers, s.get("key"), s.get("value"), s.get("entries"), s.get("flags"), s.get("source"), s.get("doc"))
-	}
-	e.pf("}\n")
-}
-
 func emitAttachTypes(e *emitter) {
 	var rows []struct{ kernel, prog string }
 	e.pf("// Attach types with their numbers of Linux 6.18.\nconst (\n")

@@ -39,7 +39,12 @@ func mapTopics() []topic {
 		t.add("key", m.Key)
 		t.add("value", m.Value)
 		t.add("max_entries", m.Entries)
-		t.add("flags", m.Flags)
+		t.add("flags", strings.ReplaceAll(m.Flags.String(), "|", ", "))
+		if m.Must != 0 {
+			t.add("required", strings.ReplaceAll(m.Must.String(), "|", ", "))
+		}
+		t.add("types", [...]string{"none", "BTF of key and value, or none", "BTF of the value, or none", "BTF of key and value is required"}[m.BTF])
+		t.add("helpers", orNone("only ", strings.Join(m.Helpers, ", ")))
 		t.add("source", m.Source)
 		t.add("bpfvm", runsHere(slices.Contains(runtime.MapTypes(), m.Type), "objects with such a map"))
 		t.aliases = []string{m.Kernel}
