@@ -128,11 +128,16 @@ func translate(s *source, id uint32, exact bool, opt Options) (*image, error) {
 		switch {
 		case int(pc) == joined:
 			notHere[pc] = true
-		case s.dead(pc):
+		case s.leftOut[pc] || s.dead(pc):
+		case s.rotations[pc].left != 0:
+			c.rotate(s.rotations[pc])
 		case c.join(pc):
 			joined = int(pc) + 1
 		default:
 			c.insn(pc, ins)
+		}
+		if s.unshifted[pc] != 0 && !exact {
+			notHere[pc] = true
 		}
 		c.pass(pc)
 	}

@@ -44,7 +44,7 @@ func checkContained(img *image, code isa.Program) error {
 			c.slotAt[i], c.joins[i] = true, true
 		}
 	}
-	c.entries(func(i int, s *xstate) { c.flow(i, s) })
+	c.entries(func(i int, s *xstate) { c.flow(-1, i, s) })
 	for len(c.work) > 0 && c.err == nil {
 		i := c.work[len(c.work)-1]
 		c.work = c.work[:len(c.work)-1]
@@ -85,10 +85,12 @@ func (c *checker) all(at []*xstate, code isa.Program) {
 	c.work = nil
 }
 
-// flow hands a state to an item.
-func (c *checker) flow(i int, s *xstate) {
-	c.visits[i]++
-	if c.join(i, s, c.visits[i] > 6) {
+// flow hands a state on from one item to another.
+func (c *checker) flow(from, i int, s *xstate) {
+	if i <= from { // each loop has such a way
+		c.visits[i]++
+	}
+	if c.join(i, s, i <= from && c.visits[i] > 6) {
 		c.work = append(c.work, i)
 	}
 }
@@ -146,7 +148,7 @@ func (c *checker) join(i int, s *xstate, widen bool) bool {
 func (c *checker) run(i int, s *xstate, code isa.Program) {
 	for first := true; ; first = false {
 		if !first && c.joins[i] {
-			c.flow(i, s)
+			c.flow(i-1, i, s)
 			return
 		}
 		if i >= len(c.img.items) {
@@ -167,7 +169,7 @@ func (c *checker) run(i int, s *xstate, code isa.Program) {
 			}
 		case it.cond == always:
 			if c.img.items[c.labels[it.to]].slot >= 0 || it.slot < 0 {
-				c.flow(int(c.labels[it.to]), s)
+				c.flow(i, int(c.labels[it.to]), s)
 			}
 			return
 		case it.cond == called:
@@ -175,7 +177,7 @@ func (c *checker) run(i int, s *xstate, code isa.Program) {
 		default:
 			t := *s
 			if t.refine(it.cond) {
-				c.flow(int(c.labels[it.to]), &t)
+				c.flow(i, int(c.labels[it.to]), &t)
 			}
 			if !s.refine(it.cond ^ 1) {
 				return

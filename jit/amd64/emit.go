@@ -100,6 +100,8 @@ const (
 	opSarxQ
 	opSarxL
 	opRolW
+	opRolQ
+	opRolL
 	opBswapQ
 	opBswapL
 	opXchgQ
@@ -217,6 +219,8 @@ var opTable = [opCount]opInfo{
 	opSarxQ:    {x86.ASARXQ, 8, false, []form{fRRR}},
 	opSarxL:    {x86.ASARXL, 4, false, []form{fRRR}},
 	opRolW:     {x86.AROLW, 2, false, []form{fRI}},
+	opRolQ:     {x86.AROLQ, 8, false, []form{fRI}},
+	opRolL:     {x86.AROLL, 4, false, []form{fRI}},
 	opBswapQ:   {x86.ABSWAPQ, 8, false, []form{fR}},
 	opBswapL:   {x86.ABSWAPL, 4, false, []form{fR}},
 	opXchgQ:    {x86.AXCHGQ, 8, false, []form{fMR}},

@@ -31,7 +31,7 @@ func allInstrs() (list []instr) {
 			is = []int64{0, 1, -1, 0x7fff, -0x8000}
 		case o == opRolW:
 			is = []int64{8}
-		case o >= opShlQ && o <= opSarL:
+		case o >= opShlQ && o <= opSarL || o == opRolQ || o == opRolL:
 			is = []int64{1, 7, 31}
 		case o == opMovQ:
 			is = append(slices.Clone(imms), 1<<40, -1<<40, 0x123456789abcdef)
@@ -165,7 +165,7 @@ var mnemonics = [opCount]struct {
 	opSarQ: {"sar", 8, 8}, opSarL: {"sar", 4, 4},
 	opShlxQ: {"shlx", 8, 8}, opShlxL: {"shlx", 4, 4}, opShrxQ: {"shrx", 8, 8}, opShrxL: {"shrx", 4, 4},
 	opSarxQ: {"sarx", 8, 8}, opSarxL: {"sarx", 4, 4},
-	opRolW: {"rol", 2, 2}, opBswapQ: {"bswap", 8, 8}, opBswapL: {"bswap", 4, 4},
+	opRolW: {"rol", 2, 2}, opRolQ: {"rol", 8, 8}, opRolL: {"rol", 4, 4}, opBswapQ: {"bswap", 8, 8}, opBswapL: {"bswap", 4, 4},
 	opXchgQ: {"xchg", 8, 8}, opXchgL: {"xchg", 4, 4}, opXaddQ: {"xadd", 8, 8}, opXaddL: {"xadd", 4, 4},
 	opCmpxchgQ: {"cmpxchg", 8, 8}, opCmpxchgL: {"cmpxchg", 4, 4},
 	opPush: {"push", 8, 8}, opPop: {"pop", 8, 8}, opRet: {"ret", 0, 0}, opJmpReg: {"jmp", 8, 8},

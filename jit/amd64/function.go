@@ -18,7 +18,13 @@ type source struct {
 	live  liveness
 	// inlines are the helper calls that machine code does itself.
 	inlines map[isa.PC]inlined
-	callees []*vm.Helper // by slot, of helper calls that Go serves
+	// rotations are the places where one is put together, leftOut the shifts that
+	// are not done for them, and unshifted the registers that hold the value as it
+	// was before, in between.
+	rotations map[isa.PC]rotation
+	leftOut   map[isa.PC]bool
+	unshifted map[isa.PC]uint16
+	callees   []*vm.Helper // by slot, of helper calls that Go serves
 }
 
 // function is what the compiler knows of a function beyond its [vm.Subprog].
@@ -59,6 +65,7 @@ func prepare(code *vm.Code, opt Options) (*source, error) {
 	}
 	s.flow = newFlow(s, opt.on(PassKnown))
 	s.findInlined()
+	s.findRotations()
 	s.findLive()
 	s.callees = make([]*vm.Helper, len(code.Insns))
 	for pc, ins := range code.Insns.All() {

@@ -86,6 +86,10 @@ func (s *source) liveBefore(pc isa.PC, mask []uint16) uint16 {
 	case class == isa.ClassLD && !ins.IsWide():
 		// Outside of the packet the function returns.
 		return behind&^args(5)&^1 | reads(form, ins)
+	case s.leftOut[pc]:
+		return behind
+	case s.rotations[pc].left != 0:
+		return behind | 1<<ins.Dst()
 	case s.removable(pc) && behind&(1<<ins.Dst()) == 0:
 		return behind
 	}

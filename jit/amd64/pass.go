@@ -23,6 +23,8 @@ const (
 	PassDead
 	// PassJoin makes one x86 instruction of a copy and what is done to it (join.go).
 	PassJoin
+	// PassRotate finds rotations (rotate.go).
+	PassRotate
 
 	// AllPasses is what programs are compiled with.
 	AllPasses Pass = 1<<iota - 1
@@ -39,6 +41,7 @@ var passes = []passInfo{
 	{"inline", "array lookups and bpf_get_smp_processor_id in machine code"},
 	{"dead", "registers that nobody reads are not computed"},
 	{"join", "a copy and an addition to it become LEA, a copy and a mask MOVZX"},
+	{"rotate", "two shifts and what puts their results together become ROL"},
 }
 
 // Passes lists the names of the passes with what they do, in the order in which

@@ -80,6 +80,53 @@ func (g *generator) memInsn() {
 	g.add(ins)
 }
 
+// rotation makes a rotation, or something that looks like one.
+func (g *generator) rotation() {
+	class, n := isa.ClassALU, int32(1+g.IntN(31))
+	m := 32 - n
+	if g.IntN(2) == 0 {
+		class, n = isa.ClassALU64, int32(1+g.IntN(63))
+		m = 64 - n
+	}
+	if g.IntN(6) == 0 {
+		m = int32(g.IntN(32))
+	}
+	x, a, b := g.reg(), g.reg(), g.reg()
+	left, right := isa.CodeLsh, isa.CodeRsh
+	if g.IntN(2) == 0 {
+		left, right, n, m = right, left, m, n
+	}
+	alu := func(class isa.Class, code isa.Code, dst, src isa.Register) isa.Instruction {
+		return isa.Instruction{Op: isa.ALUOp(class, code, isa.SrcX), Regs: isa.MakeRegs(dst, src)}
+	}
+	shift := func(code isa.Code, r isa.Register, n int32) isa.Instruction {
+		return isa.Instruction{Op: isa.ALUOp(class, code, isa.SrcK), Regs: isa.MakeRegs(r, 0), Imm: n}
+	}
+	other := func() {
+		if g.IntN(3) == 0 {
+			g.add(fill(plainForms[g.IntN(len(plainForms))], g.reg(), g.reg(), 0, g.imm()))
+		}
+	}
+	copyClass := [...]isa.Class{class, isa.ClassALU64, isa.ClassALU}[g.IntN(3)]
+	if g.IntN(2) == 0 {
+		a = x
+	} else {
+		g.add(alu(copyClass, isa.CodeMov, a, x))
+		other()
+	}
+	g.add(alu(copyClass, isa.CodeMov, b, x))
+	other()
+	first, second := shift(left, a, n), shift(right, b, m)
+	if g.IntN(2) == 0 {
+		first, second = second, first
+	}
+	g.add(first)
+	other()
+	g.add(second)
+	other()
+	g.add(alu(class, [...]isa.Code{isa.CodeOr, isa.CodeXor, isa.CodeAdd, isa.CodeAnd}[g.IntN(4)], a, b))
+}
+
 // block makes about n instructions; jumps stay inside.
 func (g *generator) block(n, depth int) {
 	for range n {
@@ -90,8 +137,10 @@ func (g *generator) block(n, depth int) {
 			g.memInsn()
 		case k < 14:
 			g.add(wide(g.reg(), edges[g.IntN(len(edges))])...)
-		case k < 15:
+		case k < 15 && g.IntN(2) == 0:
 			g.add(isa.Instruction{Op: isa.OpCall, Imm: 9001})
+		case k < 15:
+			g.rotation()
 		case k < 18 && depth > 0: // jump over a block
 			at := len(g.p)
 			g.add(isa.Instruction{})

@@ -267,7 +267,7 @@ func (r *run) trap(t *vm.Trap, l *loaded, slot isa.PC) *vm.Trap {
 	r.placed = t.At(l.prog.Code(), slot, r.m.Depth-1, r.start-r.m.Budget)
 	regs := r.ctx.regs
 	for reg := range isa.R10 {
-		if l.prog.src.live.at(slot)&(1<<reg) == 0 {
+		if l.prog.src.live.at(slot)&^l.prog.src.unshifted[slot]&(1<<reg) == 0 {
 			regs[reg] = vm.Poison + uint64(reg)
 		}
 	}

@@ -168,6 +168,14 @@ func (s *xstate) value(in instr, src xval) xval {
 		if in.form == fRI && d.small() && bits.Len64(uint64(d.hi))+int(in.imm) <= 42 {
 			return xnum(d.lo<<in.imm, d.hi<<in.imm)
 		}
+	case opRolQ, opRolL: // nothing comes round
+		width := 32
+		if !l {
+			width = 42
+		}
+		if d.small() && bits.Len64(uint64(d.hi))+int(in.imm) <= width {
+			return xnum(d.lo<<in.imm, d.hi<<in.imm)
+		}
 	case opImul3Q, opImul3L:
 		v := s.r[in.src]
 		if l {
