@@ -141,6 +141,9 @@ func (rt *Runtime) end(e *Env, p *Program, in Input, exit vm.Exit, err error) (R
 	res.Retval = e.retval
 	res.Ctx = append(res.Ctx, rt.mem.Raw(e.ctx.Base, e.ctx.Size)...)
 	in.finish(e, &res)
+	if t := p.Type(); (t == spec.ProgSKSKB || t == spec.ProgSKMsg) && res.Trap == nil && res.R0 == skPass {
+		res.Redirect = e.redirect
+	}
 	if err := rt.runTimers(); err != nil {
 		return res, err
 	}
