@@ -70,10 +70,12 @@ func expected(ctx context.Context, c *Case, a, b *Outcome) []string {
 // outcome depends on.
 func pointerAsNumber(s *interp.Stepper) bool {
 	ins := s.Code().Insns[s.PC()]
-	_, dst := s.Object(ins.Dst())
-	src := false
+	to, dst := s.Object(ins.Dst())
+	src, apart := false, false // apart: in different objects, whose order is the kernel's
 	if ins.Op.Source() == isa.SrcX {
-		_, src = s.Object(ins.Src())
+		var from vm.Object
+		from, src = s.Object(ins.Src())
+		apart = dst && src && from.Region != to.Region
 	}
 	if !dst && !src {
 		return false
@@ -86,7 +88,7 @@ func pointerAsNumber(s *interp.Stepper) bool {
 		case isa.CodeMov:
 			return src && ins.Off != 0
 		case isa.CodeAdd, isa.CodeSub:
-			return false
+			return apart
 		}
 		return true
 	case isa.ClassJMP, isa.ClassJMP32:
@@ -96,7 +98,7 @@ func pointerAsNumber(s *interp.Stepper) bool {
 		case isa.CodeJeq, isa.CodeJne:
 			return class == isa.ClassJMP32 || dst != src && (ins.Op.Source() == isa.SrcX || ins.Imm != 0)
 		}
-		return class == isa.ClassJMP32 || dst != src
+		return class == isa.ClassJMP32 || dst != src || apart
 	}
 	return false
 }

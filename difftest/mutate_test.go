@@ -63,19 +63,21 @@ func TestPointerAsNumber(t *testing.T) {
 		t.Skipf("the kernel cannot be asked: %v", err)
 	}
 	defer k.Close()
-	c := socketCase(t, `
-		r0 = 1
-		if r1 s< 0x41 goto l
-		r0 = 2
-	l:	exit
-	`, "0102")
-	camp := &Campaign{Engines: []Engine{engine(t, "step"), k}}
-	found, err := camp.Compare(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(found) != 0 || len(camp.Masked) != 1 {
-		t.Errorf("found %+v, masked %+v, skips %+v", found, camp.Masked, camp.Skips())
+	for _, condition := range []string{"r1 s< 0x41", "r1 > r10", "r1 < r10"} {
+		c := socketCase(t, `
+			r0 = 1
+			if `+condition+` goto l
+			r0 = 2
+		l:	exit
+		`, "0102")
+		camp := &Campaign{Engines: []Engine{engine(t, "step"), k}}
+		found, err := camp.Compare(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(found) != 0 {
+			t.Errorf("%s: found %+v, skips %+v", condition, found, camp.Skips())
+		}
 	}
 }
 
