@@ -62,7 +62,15 @@ func (g *generator) helperCall(t spec.ProgType) {
 		g.alu()
 		return
 	}
-	switch g.IntN(3) {
+	switch g.IntN(4) {
+	case 3: // a push with BPF_EXIST makes room
+		id := pick(g, helperPush, helperPush, helperPop, helperPeek)
+		g.slotPointer(isa.R2, -8*(1+g.IntN(stackSlots)))
+		g.mapRef(isa.R1, pick(g, mapQueue, mapStack))
+		if id == helperPush {
+			g.emit(movK(isa.R3, pick[int32](g, 0, 2)))
+		}
+		g.emit(helper(id))
 	case 0:
 		size := 8 * (1 + g.IntN(3))
 		g.slotPointer(isa.R2, -8*(3+g.IntN(stackSlots-2)))

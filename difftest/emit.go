@@ -168,6 +168,9 @@ var (
 	helperLookup = spec.HelperByName("bpf_map_lookup_elem").ID
 	helperUpdate = spec.HelperByName("bpf_map_update_elem").ID
 	helperDelete = spec.HelperByName("bpf_map_delete_elem").ID
+	helperPush   = spec.HelperByName("bpf_map_push_elem").ID
+	helperPop    = spec.HelperByName("bpf_map_pop_elem").ID
+	helperPeek   = spec.HelperByName("bpf_map_peek_elem").ID
 	helperLoop   = spec.HelperByName("bpf_loop").ID
 	helperEach   = spec.HelperByName("bpf_for_each_map_elem").ID
 	helperOutput = spec.HelperByName("bpf_ringbuf_output").ID

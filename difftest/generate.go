@@ -41,6 +41,8 @@ const (
 	mapArray   = "tab"
 	mapHash    = "seen"
 	mapPerCPU  = "percpu"
+	mapQueue   = "queue"
+	mapStack   = "stack"
 	mapRingBuf = "events"
 )
 
@@ -82,6 +84,8 @@ func Generate(seed uint64, n int, o GenOptions) *Case {
 			{Name: mapArray, Type: spec.MapArray, KeySize: 4, ValueSize: 8, MaxEntries: 4},
 			{Name: mapHash, Type: spec.MapHash, KeySize: 4, ValueSize: 8, MaxEntries: 16},
 			{Name: mapPerCPU, Type: spec.MapPerCPUArray, KeySize: 4, ValueSize: 8, MaxEntries: 4},
+			{Name: mapQueue, Type: spec.MapQueue, ValueSize: 8, MaxEntries: 3},
+			{Name: mapStack, Type: spec.MapStack, ValueSize: 8, MaxEntries: 3},
 			{Name: mapRingBuf, Type: spec.MapRingBuf, MaxEntries: 1 << 16},
 		}},
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"bpfvm/kernel"
-	"bpfvm/scenario"
 	"bpfvm/spec"
 
 	"github.com/spf13/cobra"
@@ -23,7 +22,8 @@ func cmdKernel() *command {
 		long: "Gives programs to the Linux kernel of this machine through bpf(2), from a worker process with " +
 			"a deadline, and lets go of them again. Nothing is attached unless --attach is given, and nothing pinned.\n\n" +
 			"\"status\" says what is permitted here. \"verify\" prints the kernel's verdict and log (--log). " +
-			"\"run\" calls the program with BPF_PROG_TEST_RUN on packets and shows result and packet. With --attach it attaches the programs of the object to the events " +
+			"\"run\" calls the program with BPF_PROG_TEST_RUN, on packets or on a context (--ctx) as its type takes them, and " +
+			"shows result, packet, context, records, maps and the kernel's statistics. With --attach it attaches the programs of the object to the events " +
 			"that their sections name (kprobe, uprobe of bpfvm itself, tracepoint, raw and BTF tracepoint, perf_event, " +
 			"fentry and fexit, as far as the kernel lets them), makes such events happen on a thread of its own, which " +
 			"alone the programs see, detaches them and shows runs, output and maps. " +
@@ -54,6 +54,7 @@ type kernelFlags struct {
 	allTasks bool
 	vm       string
 	noJIT    bool
+	ctx      string
 	unpriv   bool
 	deadline time.Duration
 }
@@ -65,6 +66,7 @@ func setupKernel(a *app, c *cobra.Command) func([]string) error {
 	fs.Lookup("log").NoOptDefVal = "1"
 	fs.StringArrayVar(&f.pkts, "pkt", nil, "run: a `PACKET` in hex, in words or as a file; repeatable")
 	fs.StringVar(&f.pcap, "pcap", "", "run: all packets of a capture `FILE`")
+	fs.StringVar(&f.ctx, "ctx", "", "run: the context, bytes or hex digits of a `FILE`; for types that take one")
 	fs.IntVar(&f.repeat, "repeat", 1, "run: `N` times on each packet; the time is the mean")
 	fs.BoolVar(&f.jited, "jited", false, "dump: the machine code")
 	fs.BoolVar(&f.attach, "attach", false, "run: attach the programs to the kernel's events instead, trigger them --repeat times, and detach them")
@@ -180,8 +182,15 @@ type kernelProgram struct {
 	Tag      string      `json:"tag,omitempty"`
 	JitBytes uint32      `json:"jited_bytes,omitempty"`
 	Runs     []kernelRun `json:"runs,omitempty"`
-	Xlated   []string    `json:"xlated,omitempty"`
-	Jited    []x86Row    `json:"jited,omitempty"`
+
+	// The kernel's statistics over all runs, and what they left.
+	RunCount  uint64         `json:"run_cnt,omitempty"`
+	RunTimeNS int64          `json:"run_time_ns,omitempty"`
+	Records   []kernelRecord `json:"records,omitempty"`
+	Maps      []kernelMap    `json:"maps,omitempty"`
+
+	Xlated []string `json:"xlated,omitempty"`
+	Jited  []x86Row `json:"jited,omitempty"`
 }
 
 // kernelRun is one test run.
@@ -192,6 +201,7 @@ type kernelRun struct {
 	TimeNS int64  `json:"time_ns"`
 	Before string `json:"before"`
 	After  string `json:"after,omitempty"` // where the packet changed
+	Ctx    string `json:"ctx,omitempty"`   // as the program left it
 }
 
 func (a *app) kernelStatus(k *kernel.Kernel) error {
@@ -340,54 +350,5 @@ func (a *app) kernelVerify(k *kernel.Kernel, arg string, f kernelFlags) error {
 			return kernelProgram{}, err
 		}
 		return said(r, f.log != 0), nil
-	})
-}
-
-func (a *app) kernelRun(k *kernel.Kernel, arg string, f kernelFlags) error {
-	var frames []scenario.Frame
-	for _, p := range f.pkts {
-		more, err := a.readPacket(p)
-		if err != nil {
-			return err
-		}
-		frames = append(frames, more...)
-	}
-	if f.pcap != "" {
-		b, err := a.readInput(f.pcap)
-		if err != nil {
-			return err
-		}
-		more, err := scenario.ReadPcap(b)
-		if err != nil {
-			return inputCause(display(f.pcap), err)
-		}
-		frames = append(frames, more...)
-	}
-	if len(frames) == 0 {
-		return usageErr("kernel run: give it packets with --pkt or --pcap")
-	}
-	inputs := make([]kernel.Input, len(frames))
-	for i, fr := range frames {
-		inputs[i] = kernel.Input{Data: fr.Data, Repeat: uint32(f.repeat)}
-	}
-	return a.kernelPrograms(k, "run", arg, func(o *object, p *spec.ProgramSpec) (kernelProgram, error) {
-		out, err := k.Run(a.ctx, kernel.Job{Spec: o.coll, Program: p.Name, Log: kernel.LogStats}, inputs)
-		if err != nil {
-			return kernelProgram{}, err
-		}
-		kp := said(out.Load, false)
-		for i, r := range out.Runs {
-			row := kernelRun{R0: r.R0, TimeNS: r.Duration.Nanoseconds(), Before: fmt.Sprintf("%x", inputs[i].Data)}
-			if r.Errno != 0 {
-				row.Errno = r.Errno.Error()
-			} else {
-				row.Ret = spec.RetName(p.Type, uint64(r.R0))
-				if after := fmt.Sprintf("%x", r.Data); after != row.Before {
-					row.After = after
-				}
-			}
-			kp.Runs = append(kp.Runs, row)
-		}
-		return kp, nil
 	})
 }

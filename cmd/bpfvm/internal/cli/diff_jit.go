@@ -97,7 +97,7 @@ func (a *app) diffJIT(arg string, f diffFlags) error {
 // jitBeside compiles one program here and in the kernel.
 func (a *app) jitBeside(k *kernel.Kernel, o *object, p *spec.ProgramSpec, passes jit.Passes) (jitProg, error) {
 	out := jitProg{Object: display(o.path), Name: p.Name, Section: p.Section, Slots: []jitSlot{}}
-	r, theirs, err := k.JitedBySlot(a.ctx, kernel.Job{Spec: o.coll, Program: p.Name})
+	r, theirs, err := k.JitedBySlot(a.ctx, kernel.Job{Spec: o.coll, Program: p.Name, Log: kernel.LogStats})
 	switch {
 	case err != nil:
 		return out, err

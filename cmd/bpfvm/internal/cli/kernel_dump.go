@@ -62,6 +62,13 @@ func (a *app) writeKernelProgram(p kernelProgram) {
 			fmt.Fprintf(w, "#%d %s\n", i+1, s.bad(r.Errno))
 			continue
 		}
+		if r.Before == "" {
+			fmt.Fprintf(w, "#%d %s  %s\n", i+1, s.good(fmt.Sprintf("r0=%d %s", r.R0, r.Ret)), s.dim(fmt.Sprintf("%d ns", r.TimeNS)))
+			if r.Ctx != "" {
+				fmt.Fprintf(w, "     context %s\n", r.Ctx)
+			}
+			continue
+		}
 		change := s.dim("packet unchanged")
 		before, _ := hex.DecodeString(r.Before)
 		if r.After != "" {
@@ -73,6 +80,15 @@ func (a *app) writeKernelProgram(p kernelProgram) {
 			after, _ := hex.DecodeString(r.After)
 			fmt.Fprintln(w, "     "+strings.ReplaceAll(strings.TrimRight(scenario.DiffPackets(before, after).String(), "\n"), "\n", "\n     "))
 		}
+	}
+	if p.RunCount > 0 {
+		fmt.Fprintf(w, "%s\n", s.dim(fmt.Sprintf("run_cnt %d  run_time_ns %d", p.RunCount, p.RunTimeNS)))
+	}
+	for _, r := range p.Records[:min(len(p.Records), maxShown)] {
+		fmt.Fprintf(w, "record %s %s\n", r.Map, r.Data)
+	}
+	for _, m := range p.Maps {
+		a.writeKernelMap(m)
 	}
 	for _, line := range p.Xlated {
 		fmt.Fprintln(w, line)

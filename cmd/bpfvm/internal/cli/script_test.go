@@ -14,6 +14,7 @@ import (
 
 // TestMain lets scripts call bpfvm: the test binary plays it.
 func TestMain(m *testing.M) {
+	kernel.WorkerMain() // the scripts' condition asks the kernel
 	testscript.Main(m, map[string]func(){"bpfvm": func() { os.Exit(OSMain()) }})
 }
 
