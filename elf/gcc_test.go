@@ -1,6 +1,8 @@
 package elf_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"bpfvm/elf"
@@ -57,5 +59,35 @@ func TestGCC(t *testing.T) {
 	}
 	if m := c.Map("counts"); m == nil || m.Type != spec.MapArray || m.MaxEntries != 4 {
 		t.Errorf("map counts: %+v", m)
+	}
+}
+
+// TestGCCAddends: GNU as leaves the sum of a global symbol and its addend in place.
+// A reference to a variable must come out at the variable, not behind it.
+func TestGCCAddends(t *testing.T) {
+	f, err := elf.OpenFile("testdata/matrix/gcc-plain.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := f.Inspect(elf.Options{})
+	vars := make(map[string]elf.VariableInfo)
+	for _, v := range info.Variables {
+		vars[v.Name] = v
+	}
+	checked := 0
+	for _, r := range info.Relocs {
+		v, ok := vars[r.Symbol]
+		if !ok || r.After.Text == "" {
+			continue
+		}
+		if want := fmt.Sprintf("map[%s][0]+%d", v.Map, v.Off); !strings.HasSuffix(r.After.Text, want) {
+			t.Errorf("%s: %s, want %s", r.Symbol, r.After.Text, want)
+		}
+		if v.Off > 0 {
+			checked++
+		}
+	}
+	if checked == 0 {
+		t.Error("no reference to a variable that is not the first of its section")
 	}
 }

@@ -144,6 +144,32 @@ type OpInfo struct {
 	Type    string `json:"type"` // C
 	Program string `json:"program,omitempty"`
 	Value   string `json:"value,omitempty"` // of members that are not zero
+	// Missing is why the kernel at hand cannot take the member.
+	Missing string `json:"missing,omitempty"`
+}
+
+// kernelOps returns the members of the kernel's structure that a struct_ops map of
+// the type fills, or says why there is none: a structure is one for programs if the
+// kernel has a bpf_struct_ops_NAME around it (libbpf.c, find_struct_ops_kern_types).
+func (l *loader) kernelOps(st *btf.Struct) (map[string]btf.Type, string) {
+	name := types.EssentialName(st.Name)
+	target, err := l.target()
+	if err != nil {
+		return nil, err.Error()
+	}
+	if _, err := types.TypeByName(target, "struct bpf_struct_ops_"+name); err != nil {
+		return nil, "the kernel's types have no struct bpf_struct_ops_" + shortName(name)
+	}
+	t, err := types.TypeByName(target, "struct "+name)
+	if err != nil {
+		return nil, "the kernel's types have no struct " + shortName(name)
+	}
+	have := make(map[string]btf.Type)
+	mems, _ := members(t)
+	for _, m := range mems {
+		have[m.Name] = m.Type
+	}
+	return have, ""
 }
 
 // describeOps lists the members of a struct_ops map that have something in them.
@@ -161,6 +187,7 @@ func (l *loader) describeOps(m *spec.MapSpec) []OpInfo {
 		progs[op.Off] = op.Program
 	}
 	value := m.Contents[0].Value
+	kernel, missing := l.kernelOps(st)
 	out := []OpInfo{}
 	for i := range st.Members {
 		mem := &st.Members[i]
@@ -180,7 +207,12 @@ func (l *loader) describeOps(m *spec.MapSpec) []OpInfo {
 		if l.b.take("members", 1, 256) != nil {
 			break
 		}
-		op.Type = shortText(types.Declare(mem.Type, ""))
+		op.Type, op.Missing = shortText(types.Declare(mem.Type, "")), missing
+		if theirs, ok := kernel[mem.Name]; !ok && missing == "" {
+			op.Missing = "the kernel's struct " + shortName(types.EssentialName(st.Name)) + " has no member " + shortName(mem.Name)
+		} else if ok && !sameKind(btf.UnderlyingType(theirs), btf.UnderlyingType(mem.Type)) {
+			op.Missing = "the kernel's member is " + typeText(theirs)
+		}
 		out = append(out, op)
 	}
 	return out

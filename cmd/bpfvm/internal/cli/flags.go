@@ -14,7 +14,7 @@ type globalFlags struct {
 	color                        string
 	ascii, plain, noPager        bool
 	kernel                       string
-	btf                          string // of the verbs that call btfFlag
+	btf                          string // verbs that link objects list it among their own, see btfFlag
 }
 
 func (g *globalFlags) register(fs *pflag.FlagSet) {
@@ -28,6 +28,7 @@ func (g *globalFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&g.plain, "plain", false, "linear text for screen readers, one fact a line")
 	fs.BoolVar(&g.noPager, "no-pager", false, "never start a pager")
 	fs.StringVar(&g.kernel, "kernel", targetKernel, "kernel `VERSION` to behave like")
+	fs.StringVar(&g.btf, "btf", "", "kernel types for CO-RE: host or a `FILE`")
 }
 
 func (g *globalFlags) check() error {

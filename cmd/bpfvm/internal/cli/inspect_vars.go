@@ -17,7 +17,7 @@ func hasMembers(d inspectDoc) bool {
 
 // writeMembers prints what struct_ops maps have in them.
 func (a *app) writeMembers(w io.Writer, d inspectDoc) {
-	t := newTable("STRUCT_OPS", "MEMBER", ">AT", "VALUE")
+	t := newTable("STRUCT_OPS", "MEMBER", ">AT", "VALUE", "NOTE")
 	t.paint(0, a.style.name)
 	for _, m := range d.Maps {
 		for i, e := range m.Members {
@@ -28,7 +28,7 @@ func (a *app) writeMembers(w io.Writer, d inspectDoc) {
 			if e.Program != "" {
 				value = "program " + e.Program
 			}
-			t.add(name, e.Name, e.Offset, printable(value))
+			t.add(name, e.Name, e.Offset, printable(value), printable(e.Missing))
 		}
 	}
 	t.write(w, a, "")

@@ -145,6 +145,7 @@ type memberEntry struct {
 	Type    string `json:"type"` // C
 	Program string `json:"program,omitempty"`
 	Value   string `json:"value,omitempty"`
+	Missing string `json:"missing,omitempty"` // why the kernel's types cannot take it
 }
 
 type variableEntry struct {
@@ -254,7 +255,7 @@ func describe(o *object, only string) inspectDoc {
 		if i < len(info.Maps) {
 			me.KeyType, me.ValueType = info.Maps[i].KeyType, info.Maps[i].ValueType
 			for _, op := range info.Maps[i].Ops {
-				me.Members = append(me.Members, memberEntry{op.Member, op.Off, op.Type, op.Program, op.Value})
+				me.Members = append(me.Members, memberEntry{op.Member, op.Off, op.Type, op.Program, op.Value, op.Missing})
 			}
 		}
 		if m.Inner != nil {
