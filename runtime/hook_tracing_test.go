@@ -245,3 +245,36 @@ func TestTracingTypes(t *testing.T) {
 }
 
 func num(v uint32) string { return fmt.Sprint(v) }
+
+// TestTracepointArray: programs with and without types run on one hit of a
+// tracepoint, in the order of attaching: that of
+// sections here.
+func TestTracepointArray(t *testing.T) {
+	onEngines(t, runtime.Options{}, func(t *testing.T, rt *runtime.Runtime) {
+		c := load(t, rt, assemble(t, `
+.license "GPL"
+.program a raw_tp/sys_enter
+	r0 = *(u64 *)(r1 +8)
+	exit
+.program b tp_btf/sys_enter
+	r0 = *(u64 *)(r1 +8)
+	exit
+.program c raw_tp/sys_enter
+	r0 = *(u64 *)(r1 +8)
+	exit
+`))
+		if _, err := c.AttachAll(); err != nil {
+			t.Fatal(err)
+		}
+		for _, target := range []string{"tp_btf:sys_enter", "raw_tracepoint:sys_enter"} {
+			f, err := rt.Fire(target, &runtime.RawTracepoint{Args: []uint64{0, 59}})
+			ran := ""
+			for _, r := range f.Results {
+				ran += fmt.Sprint(r.Prog.Name(), r.R0, " ")
+			}
+			if err != nil || ran != "a59 c59 b59 " {
+				t.Errorf("%s: %s(%v)", target, ran, err)
+			}
+		}
+	})
+}

@@ -92,8 +92,25 @@ func (rt *Runtime) Attached(target string) []*Link {
 }
 
 // linksAt returns what runs when something happens at a target, in the order of
-// attaching: what is attached to it and to patterns that it fits.
+// attaching. A tracepoint has one array for programs that know the types of its
+// arguments and for those that do not (kernel/trace/bpf_trace.c,
+// bpf_probe_register).
 func (rt *Runtime) linksAt(target string) []*Link {
+	kind, name, _ := strings.Cut(target, ":")
+	other := map[string]string{"raw_tracepoint": "tp_btf", "tp_btf": "raw_tracepoint"}[kind]
+	links := rt.arrayAt(target)
+	if other == "" {
+		return links
+	}
+	if more := rt.arrayAt(other + ":" + name); len(more) > 0 {
+		links = append(slices.Clip(links), more...)
+		slices.SortFunc(links, func(a, b *Link) int { return cmp.Compare(a.seq, b.seq) })
+	}
+	return links
+}
+
+// arrayAt returns what is attached to a target and to patterns that it fits.
+func (rt *Runtime) arrayAt(target string) []*Link {
 	var links []*Link
 	if a := rt.arrays[target]; a != nil {
 		links = a.links

@@ -114,7 +114,7 @@ const (
 //
 //   - kprobes, tracepoints and perf events: every program; the results are ANDed,
 //     starting with 1. Zero keeps the event out of perf's own buffer.
-//   - raw and BTF tracepoints, fentry, fexit, iterators, infrared receivers: every
+//   - raw and BTF tracepoints (which share an array), fentry, fexit, iterators, infrared receivers: every
 //     program; nobody looks at the results.
 //   - fmod_ret and lsm: until a program returns something else than zero, which is
 //     then the function's result.
