@@ -229,7 +229,8 @@ func (l *loader) createMaps(progs []*spec.ProgramSpec) map[string]error {
 	return errs
 }
 
-// use notes that a map is needed, and the maps that it holds.
+// use notes that a map is needed, and the maps that it holds or may hold: a scenario can
+// put those into it by name.
 func (l *loader) use(name string, used map[string]bool) {
 	if used[name] {
 		return
@@ -239,6 +240,11 @@ func (l *loader) use(name string, used map[string]bool) {
 		for _, kv := range m.Contents {
 			if kv.Map != "" {
 				l.use(kv.Map, used)
+			}
+		}
+		for _, s := range l.cs.Maps {
+			if m.Inner != nil && checkInner(l.adjust(m).Inner, l.adjust(s)) {
+				l.use(s.Name, used)
 			}
 		}
 	}

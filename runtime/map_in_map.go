@@ -43,9 +43,9 @@ func checkTemplate(s *spec.MapSpec, cpus int) spec.Errno {
 // and flags (bpf_map_meta_equal), and an array is of its length unless
 // BPF_F_INNER_MAP says that this may differ (array_map_meta_equal). The flags for
 // user space belong to the file descriptor and do not count.
-func checkInner(template *spec.MapSpec, m kmap) bool {
+func checkInner(template, s *spec.MapSpec) bool {
 	const ofFD = spec.MapRdOnly | spec.MapWrOnly
-	s, template := m.Spec(), createdSpec(template)
+	s, template = createdSpec(s), createdSpec(template)
 	return s.Type == template.Type && s.KeySize == template.KeySize && s.ValueSize == template.ValueSize &&
 		s.Flags&^ofFD == template.Flags&^ofFD &&
 		(s.Type != spec.MapArray || s.Flags&spec.MapInnerMap != 0 || s.MaxEntries == template.MaxEntries)
@@ -57,7 +57,7 @@ func (b *mapBase) innerMap(value []byte) (kmap, spec.Errno) {
 	switch {
 	case m == nil:
 		return nil, spec.EBADF
-	case !checkInner(b.spec.Inner, m):
+	case !checkInner(b.spec.Inner, m.Spec()):
 		return nil, spec.EINVAL
 	}
 	return m, 0

@@ -115,8 +115,8 @@ var custom = map[reflect.Type]string{
 		"type":{"type":"string","description":"of the data, where the object's BTF has it"},"value":{}}}`,
 	reflect.TypeFor[scenario.MapChange](): `{"type":"object","required":["map","kind","key"],"properties":{
 		"map":{"type":"string"},"kind":{"type":"string","description":"added, removed or changed"},"key":{},"before":{},"after":{}}}`,
-	reflect.TypeFor[scenario.Snapshot](): `{"type":"object","description":"elements by map, keys and values by their BTF types",
-		"additionalProperties":{"type":"array","items":{"type":"object","required":["key","value"],"properties":{"key":{},"value":{}}}}}`,
+	reflect.TypeFor[scenario.Snapshot](): `{"type":"object","description":"elements by map, keys and values by their BTF types; those of queues and stacks have no key",
+		"additionalProperties":{"type":"array","items":{"type":"object","required":["value"],"properties":{"key":{},"value":{}}}}}`,
 }
 
 // schemaOf derives a schema from a Go type as encoding/json prints it.
