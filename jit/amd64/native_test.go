@@ -245,3 +245,16 @@ func TestCollectorDoesNotWait(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkEmpty is what it costs to call a program that does nothing.
+func BenchmarkEmpty(b *testing.B) {
+	needNative(b)
+	x := newBench(b)
+	r := compile(b, Engine{}, assemble(b, "r0 = 2\n exit"))
+	for b.Loop() {
+		x.m.Reset()
+		if _, err := r.Run(x.m, x.ctx.Base); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

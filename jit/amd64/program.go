@@ -35,6 +35,10 @@ type Program struct {
 	opt  Options
 	fast loaded
 
+	// maxDepth is the deepest frame, counted from 1, in which the fast image may begin
+	// at slot 0: those that it calls find room.
+	maxDepth int
+
 	once     sync.Once
 	exact    loaded
 	exactErr error
@@ -70,6 +74,9 @@ func Compile(code *vm.Code, opt Options) (*Program, error) {
 	p := &Program{src: s, opt: opt}
 	if err := p.fast.translate(p, false); err != nil {
 		return nil, err
+	}
+	if p.maxDepth = vm.MaxFrames; !p.fast.checksDepth {
+		p.maxDepth -= s.funcs[0].frames - 1
 	}
 	return p, nil
 }
