@@ -1,8 +1,6 @@
 package verifier
 
 import (
-	"slices"
-
 	"bpfvm/isa"
 	"bpfvm/spec"
 )
@@ -47,8 +45,8 @@ func (env *env) checkCtx(regno isa.Register, off, size int, t spec.Access, sx bo
 	if layout == nil {
 		return RegState{}, notModelled("context of %v programs", env.prog.Type)
 	}
-	f, ok := layout.CheckAccess(env.prog.Type, t, uint32(off), uint32(size))
-	if !ok || !env.ctxForAttach(f, t) {
+	f, ok := layout.CheckAccessAt(env.prog.Type, env.prog.Attach, t, uint32(off), uint32(size))
+	if !ok {
 		return bad()
 	}
 	if f.Kind == spec.FieldScalar {
@@ -66,58 +64,20 @@ func (env *env) checkCtx(regno isa.Register, off, size int, t spec.Access, sx bo
 	case spec.FieldPacketMeta:
 		reg.Type = PtrToPacketMeta
 	default:
-		switch layout.Name + "." + f.Name {
-		case "__sk_buff.sk", "sk_reuseport_md.migrating_sk":
+		switch f.Pointer {
+		case spec.SockCommonOrNull:
 			reg.Type = PtrToSockCommon | MaybeNull
-		case "bpf_sock_ops.sk", "bpf_sk_lookup.sk":
+		case spec.SocketOrNullPtr:
 			reg.Type = PtrToSocket | MaybeNull
-		case "bpf_sock_addr.sk", "sk_msg_md.sk", "sk_reuseport_md.sk", "bpf_sockopt.sk":
+		case spec.SocketPtr:
 			reg.Type = PtrToSocket
-		case "__sk_buff.flow_keys":
+		case spec.FlowKeysPtr:
 			reg.Type = PtrToFlowKeys
 		default:
 			return RegState{}, notModelled("pointer %s in the context of %v programs", f.Name, env.prog.Type)
 		}
 	}
 	return reg, nil
-}
-
-// ctxForAttach is what the attach type adds to a field's rules.
-func (env *env) ctxForAttach(f *spec.CtxField, t spec.Access) bool {
-	a := env.prog.Attach
-	in := func(types ...spec.AttachType) bool {
-		return slices.Contains(types, a)
-	}
-	switch env.prog.Type {
-	case spec.ProgXDP:
-		return f.Name != "egress_ifindex" || in(spec.AttachXDPDevmap)
-	case spec.ProgCgroupSock: // __sock_filter_check_attach_type
-		switch f.Name {
-		case "bound_dev_if", "mark", "priority":
-			return in(spec.AttachCgroupInetSockCreate, spec.AttachCgroupInetSockRelease)
-		case "src_ip4":
-			return t == spec.Read && in(spec.AttachCgroupInet4PostBind)
-		case "src_ip6":
-			return t == spec.Read && in(spec.AttachCgroupInet6PostBind)
-		case "src_port":
-			return t == spec.Read && in(spec.AttachCgroupInet4PostBind, spec.AttachCgroupInet6PostBind)
-		}
-		return t == spec.Read
-	case spec.ProgCgroupSockAddr: // sock_addr_is_valid_access
-		switch f.Name {
-		case "user_ip4":
-			return in(spec.AttachCgroupInet4Bind, spec.AttachCgroupInet4Connect, spec.AttachCgroupInet4Getpeername,
-				spec.AttachCgroupInet4Getsockname, spec.AttachCgroupUDP4Sendmsg, spec.AttachCgroupUDP4Recvmsg)
-		case "user_ip6":
-			return in(spec.AttachCgroupInet6Bind, spec.AttachCgroupInet6Connect, spec.AttachCgroupInet6Getpeername,
-				spec.AttachCgroupInet6Getsockname, spec.AttachCgroupUDP6Sendmsg, spec.AttachCgroupUDP6Recvmsg)
-		case "msg_src_ip4":
-			return in(spec.AttachCgroupUDP4Sendmsg)
-		case "msg_src_ip6":
-			return in(spec.AttachCgroupUDP6Sendmsg)
-		}
-	}
-	return true
 }
 
 // tcpSockSize and the offsets of its two 64-bit fields: struct bpf_tcp_sock of

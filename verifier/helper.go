@@ -32,10 +32,7 @@ const (
 	helperTimerCallback  spec.HelperID = 170
 	helperFindVMA        spec.HelperID = 180
 	helperLoop           spec.HelperID = 181
-	helperBind           spec.HelperID = 64
 	helperGetStorage     spec.HelperID = 81
-	helperGetRetval      spec.HelperID = 186
-	helperSetRetval      spec.HelperID = 187
 	helperDrain          spec.HelperID = 209
 	helperStorageSK      spec.HelperID = 107
 	helperSpinLock       spec.HelperID = 93
@@ -177,35 +174,19 @@ func (env *env) checkHelperCall(ins isa.Instruction) error {
 // helperAllowed reports whether the program may call the helper at all
 // (bpf_verifier_ops.get_func_proto).
 func (env *env) helperAllowed(id spec.HelperID) bool {
-	return (spec.HelperAllowed(env.prog.Type, id) || env.iterSockopt(id)) && env.helperForAttach(id)
+	switch {
+	case !spec.HelperAllowedAt(env.prog.Type, env.prog.Attach, id):
+		return false
+	case env.prog.Type != spec.ProgTracing:
+		return true
+	case id == helperSetSockopt || id == helperGetSockopt:
+		return env.iterSockopt()
+	}
+	return env.helperForTracing(id)
 }
 
 // flagSleepable is BPF_F_SLEEPABLE of include/uapi/linux/bpf.h.
 const flagSleepable = 1 << 4
-
-// helperForAttach is what the attach type adds to a type's helpers.
-func (env *env) helperForAttach(id spec.HelperID) bool {
-	a := env.prog.Attach
-	if env.prog.Type == spec.ProgTracing {
-		return env.helperForTracing(id)
-	}
-	switch id {
-	case helperBind:
-		return env.prog.Type != spec.ProgCgroupSockAddr || a == spec.AttachCgroupInet4Connect || a == spec.AttachCgroupInet6Connect
-	case helperGetRetval, helperSetRetval: // cgroup_common_func_proto
-		switch a {
-		case spec.AttachCgroupInetIngress, spec.AttachCgroupInetEgress, spec.AttachCgroupSockOps,
-			spec.AttachCgroupUDP4Recvmsg, spec.AttachCgroupUDP6Recvmsg, spec.AttachCgroupUnixRecvmsg,
-			spec.AttachCgroupInet4Getpeername, spec.AttachCgroupInet6Getpeername, spec.AttachCgroupUnixGetpeername,
-			spec.AttachCgroupInet4Getsockname, spec.AttachCgroupInet6Getsockname, spec.AttachCgroupUnixGetsockname:
-			switch env.prog.Type {
-			case spec.ProgCgroupSock, spec.ProgCgroupDevice, spec.ProgCgroupSockAddr, spec.ProgCgroupSysctl, spec.ProgCgroupSockopt:
-				return false
-			}
-		}
-	}
-	return true
-}
 
 // releaseArg gives back what the call was given.
 func (env *env) releaseArg(meta *callMeta, id spec.HelperID) error {

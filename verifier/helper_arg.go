@@ -173,7 +173,7 @@ func (env *env) checkArgType(meta *callMeta, i int, kind spec.ArgKind, regno isa
 	}
 	switch kind {
 	case spec.ArgMem, spec.ArgMemOrNull, spec.ArgFixedMem:
-		if !writesMem[meta.helper.Name] {
+		if !meta.helper.ArgWrites[i] {
 			t &^= RdOnly
 		}
 		t &^= DynptrSKB | DynptrXDP
@@ -326,13 +326,6 @@ func (env *env) constKey(meta *callMeta, r *RegState) error {
 	return env.markSlotPrecise(int(r.Frame), slot/regSize)
 }
 
-// writesMem are the helpers that write memory which they may read as well
-// (ARG_PTR_TO_MEM | MEM_WRITE).
-var writesMem = map[string]bool{
-	"bpf_fib_lookup": true, "bpf_sysctl_get_name": true, "bpf_read_branch_records": true, "bpf_d_path": true,
-	"bpf_snprintf_btf": true, "bpf_snprintf": true, "bpf_load_hdr_opt": true,
-}
-
 // checkSizeArg checks the size argument and with it the memory before it
 // (check_mem_size_reg).
 func (env *env) checkSizeArg(meta *callMeta, i int, regno isa.Register, r *RegState, zeroOK bool) error {
@@ -344,7 +337,7 @@ func (env *env) checkSizeArg(meta *callMeta, i int, regno isa.Register, r *RegSt
 		if r.VarOff.IsConst() {
 			raw = &meta.raw
 		}
-	} else if writesMem[meta.helper.Name] {
+	} else if meta.helper.ArgWrites[i-1] {
 		t = spec.Write
 	}
 	return env.checkSized(regno, r, t, zeroOK, raw)

@@ -49,7 +49,7 @@ func (env *env) checkBTFArg(meta *callMeta, i int, kind spec.ArgKind, regno isa.
 	switch kind {
 	case spec.ArgMem, spec.ArgMemOrNull, spec.ArgUninitMem, spec.ArgMapKey, spec.ArgMapValue, spec.ArgMapValueOrNull,
 		spec.ArgUninitMapValue, spec.ArgFixedMem, spec.ArgLong, spec.ArgInt:
-		if kind == spec.ArgUninitMem || kind == spec.ArgUninitMapValue || kind == spec.ArgLong || kind == spec.ArgInt || writesMem[h.Name] {
+		if h.ArgWrites[i] {
 			return env.reject(CodeArgType, "%s() may write into memory pointed by R%d type=%s\n", h.Name, regno, r.Type)
 		}
 		return nil
@@ -192,10 +192,7 @@ func (env *env) helperForTracing(id spec.HelperID) bool {
 
 // iterSockopt: iterators over sockets hold the lock that socket options need
 // (bpf_iter_reg.get_func_proto).
-func (env *env) iterSockopt(id spec.HelperID) bool {
-	if id != helperSetSockopt && id != helperGetSockopt || env.prog.Type != spec.ProgTracing || env.prog.Attach != spec.AttachTraceIter {
-		return false
-	}
+func (env *env) iterSockopt() bool {
 	switch env.attach.name {
 	case "bpf_iter_tcp", "bpf_iter_udp", "bpf_iter_unix":
 		return true

@@ -21,17 +21,7 @@ func (env *env) packetAllowed(h *spec.HelperProto, t spec.Access) bool {
 	default:
 		return false
 	}
-	return h == nil || packetHelpers[h.Name]
-}
-
-// packetHelpers take packet memory as arguments (bpf_func_proto.pkt_access).
-var packetHelpers = map[string]bool{
-	"bpf_map_lookup_elem": true, "bpf_map_update_elem": true, "bpf_map_delete_elem": true,
-	"bpf_map_push_elem": true, "bpf_map_lookup_percpu_elem": true, "bpf_csum_diff": true,
-	"bpf_sk_lookup_tcp": true, "bpf_sk_lookup_udp": true, "bpf_skc_lookup_tcp": true,
-	"bpf_tcp_check_syncookie": true, "bpf_tcp_gen_syncookie": true,
-	"bpf_tcp_raw_gen_syncookie_ipv4": true, "bpf_tcp_raw_gen_syncookie_ipv6": true,
-	"bpf_tcp_raw_check_syncookie_ipv4": true, "bpf_tcp_raw_check_syncookie_ipv6": true,
+	return h == nil || h.PacketAccess
 }
 
 // checkPacket checks an access to the packet: within the bytes that a comparison
