@@ -323,6 +323,10 @@ func (k *Kernel) dependsOnVersion(p *spec.ProgramSpec) []string {
 func dependsOnMachine(p *spec.ProgramSpec) []string {
 	var out []string
 	for _, r := range p.Refs {
+		if linked := "links of lists and trees, which are addresses"; r.Kind == spec.RefKfunc &&
+			(strings.HasPrefix(r.Name, "bpf_list_") || strings.HasPrefix(r.Name, "bpf_rbtree_")) && !slices.Contains(out, linked) {
+			out = append(out, linked)
+		}
 		if r.Kind == spec.RefKfunc && r.Weak {
 			out = append(out, r.Name+", which only the kernel has")
 		}

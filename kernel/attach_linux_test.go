@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -214,5 +215,29 @@ func TestUnprivileged(t *testing.T) {
 	}
 	if r, err = k.Load(t.Context(), Job{Spec: cs, Program: "p"}); err != nil || r.Verdict != Accepted {
 		t.Errorf("afterwards, with capabilities: %+v, %v", r, err)
+	}
+}
+
+// An attachment ends when its context does, as Ctrl-C makes it: the worker is gone,
+// and with it what it held.
+func TestAttachmentCancelled(t *testing.T) {
+	k := start(t, Options{})
+	name := fmt.Sprintf("stop%d", os.Getpid())
+	cs := assembled(t, fmt.Sprintf(counting, name, "raw_tp/sys_enter", 1))
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	_, err := k.Attach(ctx, Job{Spec: cs}, []string{name}, AttachOptions{Rounds: 1 << 30})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("%v after %v", err, time.Since(began))
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for id := range programs(t) {
+		for nameOfProgram(id) == name {
+			if time.Now().After(deadline) {
+				t.Fatalf("program %d is still there", id)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
 	}
 }

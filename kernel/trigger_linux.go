@@ -87,7 +87,9 @@ func trigger(rounds int, spin bool) []string {
 // uprobeTarget is where uprobes are placed.
 //
 //go:noinline
-func uprobeTarget(n int) int { return n * n }
+func uprobeTarget(n int) { uprobeCalls += n }
+
+var uprobeCalls int // so that the compiler leaves the calls where they are
 
 // uprobePlace returns the file that holds uprobeTarget and its offset there.
 func uprobePlace() (path string, off uint64, err error) {
