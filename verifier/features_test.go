@@ -1,12 +1,16 @@
 package verifier
 
 import (
+	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"bpfvm/elf"
+
 	"bpfvm/spec"
 )
 
@@ -79,5 +83,48 @@ func TestFeatures(t *testing.T) {
 				t.Errorf("no explanation of %s", r.Code)
 			}
 		})
+	}
+}
+
+// TestFeaturesSpoilt changes instructions of these programs at random: whatever they
+// do then, the verifier comes to an end and does not contradict itself.
+func TestFeaturesSpoilt(t *testing.T) {
+	mutants := 60
+	if testing.Short() {
+		mutants = 10
+	}
+	rng := rand.New(rand.NewPCG(6, 18))
+	paths, err := filepath.Glob("testdata/features/*.bpf.o")
+	if err != nil || len(paths) == 0 {
+		t.Fatal("no objects", err)
+	}
+	for _, path := range paths {
+		cs, err := elf.Load(path, elf.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range cs.Programs {
+			for range mutants {
+				spoilt := *p
+				spoilt.Insns = slices.Clone(p.Insns)
+				for range 1 + rng.IntN(3) {
+					in := &spoilt.Insns[rng.IntN(len(spoilt.Insns))]
+					switch rng.IntN(4) {
+					case 0:
+						in.Regs ^= 1 << rng.IntN(8)
+					case 1:
+						in.Imm += int32(rng.IntN(9)) - 4
+					case 2:
+						in.Off += int16(rng.IntN(17)) - 8
+					case 3:
+						*in = spoilt.Insns[rng.IntN(len(spoilt.Insns))]
+					}
+				}
+				if _, err := Verify(&spoilt, Options{Maps: cs.Maps, BTF: cs.BTF, LogLevel: LogLevel2, MaxInsns: 20000}); err != nil {
+					t.Errorf("%s:%s: %v\n%v", path, p.Name, err, spoilt.Insns)
+					return
+				}
+			}
+		}
 	}
 }

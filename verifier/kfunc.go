@@ -172,6 +172,9 @@ func (env *env) checkKfuncCall(isa.Instruction) error {
 	if !ok {
 		return notModelled("kernel function %s without prototype", k.Name)
 	}
+	if len(proto.Params) != len(k.Args) {
+		return notModelled("kernel function %s, which has %d parameters in this kernel's BTF", k.Name, len(proto.Params))
+	}
 	if !k.Allowed(env.prog.Type, env.prog.Attach) {
 		return env.reject(CodeKfunc, "calling kernel function %s is not allowed\n", k.Name)
 	}
