@@ -59,6 +59,9 @@ func (env *env) objectAt(r *RegState, what string, n int) int {
 		return -1
 	}
 	spi := (-off - 1) / regSize
+	// For R10 itself the kernel's division gives the slot below it, so that 6.18 takes
+	// fp+0 for fp-8 where the object is one slot large; the function would then be
+	// given memory outside of the frame, so this is refused here.
 	if off >= 0 || spi+1 < n {
 		env.say("cannot pass in %s at an offset=%d\n", what, off)
 		return -1
