@@ -55,7 +55,7 @@
 //   - Timers run right after a program or before the next event, at the time that
 //     they were due; the hash of a packet's flow is that of its addresses alone.
 //   - Lists and trees of objects are kept beside the program's memory, whose heads
-//     and nodes stay zero; bpf_throw unwinds without an exception callback.
+//     and nodes stay zero; programs with an exception callback are refused.
 //   - %p prints the address, not a hash of it; symbols print as addresses.
 //   - Calls nest at most 8 deep also where subprograms end in tail calls; Linux bounds
 //     only the number of tail calls there.

@@ -27,6 +27,7 @@ type Env struct {
 	redirect *Redirect
 	clones   []Clone
 	assigned *Socket // by bpf_sk_assign
+	effects  int     // bytes of what follows: see [Env.spend]
 	signals  []Signal
 	timer    *timer // whose function is running, else nil
 	sockopts []SetSockopt
@@ -88,6 +89,20 @@ func (e *Env) read(addr, size uint64) ([]byte, error) {
 // write returns memory that the helper writes.
 func (e *Env) write(addr, size uint64) ([]byte, error) {
 	return e.m.Mem.Bytes(addr, memSize(size), vm.PermWrite)
+}
+
+// maxEffects bounds, in bytes, what one run may have recorded of packets sent, signals
+// and options.
+const maxEffects = 16 << 20
+
+// spend reports whether there is room to record an effect of so many bytes.
+func (e *Env) spend(n int) bool {
+	const each = 64 // for the record itself
+	if e.effects+n+each > maxEffects {
+		return false
+	}
+	e.effects += n + each
+	return true
 }
 
 // memSize makes a size argument an int; what does not fit is refused by the arena

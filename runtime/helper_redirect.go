@@ -81,6 +81,9 @@ func cloneRedirect(e *Env, _, ifindex, flags, _, _ uint64) (uint64, error) {
 	if flags&^redirectIngress != 0 || e.rt.World.link(uint32(ifindex)) == nil {
 		return spec.EINVAL.Ret(), nil
 	}
+	if !e.spend(int(s.p.linear())) {
+		return spec.ENOMEM.Ret(), nil
+	}
 	e.clones = append(e.clones, Clone{
 		Redirect: Redirect{IfIndex: uint32(ifindex), Flags: flags}, Packet: bytes.Clone(s.bytes()),
 	})

@@ -108,6 +108,9 @@ func setSockopt(e *Env, sock, level, name, val, size uint64) (uint64, error) {
 	if errno := checkSockopt(s, o, len(b), false); errno != 0 {
 		return errno.Ret(), nil
 	}
+	if !e.spend(len(b)) {
+		return spec.ENOMEM.Ret(), nil
+	}
 	if s.Options == nil {
 		s.Options = map[SockOpt][]byte{}
 	}

@@ -87,6 +87,9 @@ func sendSignal(thread bool) helperFunc {
 		if thread {
 			s.PID = t.PID
 		}
+		if !e.spend(0) {
+			return spec.EBUSY.Ret(), nil
+		}
 		e.signals = append(e.signals, s)
 		return 0, nil
 	}

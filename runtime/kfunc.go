@@ -111,7 +111,36 @@ func (l *loader) checkKfunc(p *spec.ProgramSpec, pc isa.PC, ins isa.Instruction)
 			Msg: fmt.Sprintf("calling kernel function %s is not allowed", ref.Name),
 		}
 	}
+	if ref.Name == "bpf_throw" {
+		if callback := l.exceptionCallback(p); callback != "" {
+			return &UnsupportedError{What: "exception callback", Name: callback, Prog: p.Name, PC: pc, Op: ins.Op}
+		}
+	}
 	return nil
+}
+
+// exceptionCallback returns the function that a program names for its exceptions, by
+// a declaration tag of its own BTF (__exception_cb); empty: the default, which gives
+// the cookie.
+func (l *loader) exceptionCallback(p *spec.ProgramSpec) string {
+	if len(l.cs.BTF) == 0 || len(p.Funcs) == 0 {
+		return ""
+	}
+	local, err := l.rt.localTypes(l.cs)
+	if err != nil {
+		return ""
+	}
+	t, err := local.TypeByID(btf.TypeID(p.Funcs[0].TypeID))
+	fn, ok := t.(*btf.Func)
+	if err != nil || !ok {
+		return ""
+	}
+	for _, tag := range fn.Tags {
+		if name, ok := strings.CutPrefix(tag, "exception_callback:"); ok {
+			return name
+		}
+	}
+	return ""
 }
 
 // linkKfunc gives a call the function's BTF id in the target, as libbpf does, and

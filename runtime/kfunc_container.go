@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"fmt"
 	"slices"
 
 	"bpfvm/spec"
@@ -68,6 +69,9 @@ func (e *Env) checkNode(head, node uint64) (spec.Errno, error) {
 	}
 	if _, err := e.write(node, 24); err != nil {
 		return 0, err
+	}
+	if len(e.rt.containers.owner) >= maxObjects {
+		return 0, fmt.Errorf("more than %d nodes in lists and trees", maxObjects)
 	}
 	if e.rt.containers.owner[node] != 0 {
 		e.rt.dropObject(e.rt.objectOf(node))

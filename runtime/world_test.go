@@ -203,6 +203,7 @@ func TestOutcomes(t *testing.T) {
 		{"neigh via", "tc", "r1 = 0x0100000a00000002 ll\n*(u64 *)(r10 -24) = r1\nr1 = 0\n*(u64 *)(r10 -16) = r1\n*(u64 *)(r10 -8) = r1\nr1 = 2\nr2 = r10\nr2 += -24\nr3 = 20\nr4 = 0\ncall bpf_redirect_neigh", 7, &runtime.SKB{Data: eth(64)}, `redirect {2 0 neigh 10.0.0.1  0}`},
 		{"clone", "tc", "r2 = 3\nr3 = 0\ncall bpf_clone_redirect", 0, &runtime.SKB{Data: eth(20)}, `clone {3 0  invalid IP  0} 20`},
 		{"clone nowhere", "tc", "r2 = 33\nr3 = 0\ncall bpf_clone_redirect", ^uint64(21), &runtime.SKB{Data: eth(20)}, ``},
+		{"too many clones", "tc", "r6 = r1\nr7 = 0\nagain:\nr1 = r6\nr2 = 3\nr3 = 0\ncall bpf_clone_redirect\nif r0 != 0 goto out\nr7 += 1\nif r7 < 100000 goto again\nout:", ^uint64(11), &runtime.SKB{Data: make([]byte, 400_000)}, "41 clones"},
 		{"signal", "kprobe/f", "r1 = 9\ncall bpf_send_signal\nr6 = r0\nr1 = 10\ncall bpf_send_signal_thread\nr6 += r0\nr1 = 65\ncall bpf_send_signal\nr0 += r6", ^uint64(21), &runtime.Kprobe{}, `signal {40 9 false} signal {41 10 true}`},
 		{"ancestor 0", "kprobe/f", "r1 = 0\ncall bpf_get_current_ancestor_cgroup_id", 1, &runtime.Kprobe{}, ``},
 		{"ancestor 2", "kprobe/f", "r1 = 2\ncall bpf_get_current_ancestor_cgroup_id", 20, &runtime.Kprobe{}, ``},
@@ -216,6 +217,9 @@ func TestOutcomes(t *testing.T) {
 				var got []string
 				if res.Redirect != nil {
 					got = append(got, fmt.Sprint("redirect ", *res.Redirect))
+				}
+				if len(res.Clones) > 9 {
+					got, res.Clones = append(got, fmt.Sprint(len(res.Clones), " clones")), nil
 				}
 				for _, c := range res.Clones {
 					got = append(got, fmt.Sprint("clone ", c.Redirect, " ", len(c.Packet)))
