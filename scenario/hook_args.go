@@ -190,7 +190,11 @@ func (p *planner) contextArgs(h *hook, e *Event) (*contextArgs, error) {
 		if rest, ok := strings.CutPrefix(a.Name, "sk."); ok {
 			layout, list, name = spec.CtxByName("bpf_sock"), &c.sock, rest
 		}
-		b, err := p.fieldBytes(a.Value, int(layout.Field(name).Size))
+		f := layout.Field(name)
+		if f == nil { // a script that was not parsed
+			return nil, &Error{Pos: a.Pos, Msg: fmt.Sprintf("%s has no %s", e.Name(), a.Name)}
+		}
+		b, err := p.fieldBytes(a.Value, int(f.Size))
 		if err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package scenario
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -205,4 +206,30 @@ func offsetOf(t *testing.T, typ, field string) string {
 		t.Fatal(err)
 	}
 	return fmt.Sprint(off)
+}
+
+// The script that shows all families can be read, printed and laid out.
+func TestHookScript(t *testing.T) {
+	text, err := os.ReadFile("testdata/hooks.events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := mustParse(t, string(text))
+	p, err := makePlan(s, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seq := newSequence(p.blocks)
+	for {
+		f, _, ok := seq.next()
+		if !ok {
+			break
+		}
+		if _, err := f.input(nil); err != nil {
+			t.Errorf("%s: %v", f.ev.Name(), err)
+		}
+	}
+	if _, err := Parse("again", []byte(Format(s))); err != nil {
+		t.Error(err)
+	}
 }
