@@ -87,7 +87,10 @@ func trigger(rounds int, spin bool) []string {
 // uprobeTarget is where uprobes are placed.
 //
 //go:noinline
-func uprobeTarget(n int) { uprobeCalls += n }
+func uprobeTarget(n int) int {
+	uprobeCalls += n
+	return uprobeCalls
+}
 
 var uprobeCalls int // so that the compiler leaves the calls where they are
 
