@@ -44,6 +44,12 @@
 //     has with BPF_F_ZERO_SEED. Elements are allocated when they are needed, so a
 //     map that the kernel refuses for lack of memory may be created here, and an
 //     update may give ENOMEM where the arena is full.
+//   - Where user space passes file descriptors and reads ids, both are numbers here:
+//     of programs and maps ([Program.ID], [Map.ID]), pids, cookies of sockets, ids of
+//     cgroups. Only tasks, sockets and cgroups have numbers as owners of storage.
+//   - Values of local storage and of cgroup storage stay when their object goes, and an
+//     element that is deleted does not cancel its timer.
+//   - Bloom filters are not seeded at random either.
 //   - LRU maps drop exactly the element that was used least recently, and only to
 //     add another. The kernel approximates that, drops several at once, and may do
 //     so before the map is full.

@@ -13,7 +13,7 @@ import (
 )
 
 // newMaps creates maps without programs.
-func newMaps(t *testing.T, maps ...*spec.MapSpec) *scenario.Maps {
+func newMaps(t testing.TB, maps ...*spec.MapSpec) *scenario.Maps {
 	t.Helper()
 	rt, err := runtime.New(runtime.Options{Engine: interp.Fast, CPUs: 2})
 	if err != nil {
@@ -118,4 +118,38 @@ func TestMapJSONRefused(t *testing.T) {
 			t.Errorf("%s %s: %v, want %s", tt.name, tt.json, err, tt.want)
 		}
 	}
+}
+
+// Contents from anywhere never make it panic, and what was stored can be dumped.
+func FuzzMapJSON(f *testing.F) {
+	for _, seed := range []string{
+		`[{"key": 0, "value": "counts"}]`, `[{"value": 1}, {"value": "01 02"}]`, `[{"key": "0x10", "value": {"ifindex": 2, "prog": 0}}]`,
+		`[{"key": [1, 2], "value": [5, 6]}]`, `[{"key": 4294967295, "value": -1}]`, `[{"value": null}]`, `{}`,
+	} {
+		for i := range byte(12) {
+			f.Add(i, []byte(seed))
+		}
+	}
+	f.Fuzz(func(t *testing.T, which byte, data []byte) {
+		inner := array("i")
+		all := []*spec.MapSpec{
+			{Name: "m", Type: spec.MapArrayOfMaps, KeySize: 4, ValueSize: 4, MaxEntries: 3, Inner: inner},
+			{Name: "m", Type: spec.MapHashOfMaps, KeySize: 2, ValueSize: 4, MaxEntries: 3, Inner: inner},
+			{Name: "m", Type: spec.MapQueue, ValueSize: 3, MaxEntries: 2},
+			{Name: "m", Type: spec.MapStack, ValueSize: 8, MaxEntries: 2},
+			{Name: "m", Type: spec.MapBloomFilter, ValueSize: 4, MaxEntries: 2},
+			{Name: "m", Type: spec.MapUserRingBuf, MaxEntries: 4096},
+			{Name: "m", Type: spec.MapDevmapHash, KeySize: 4, ValueSize: 8, MaxEntries: 2},
+			{Name: "m", Type: spec.MapSockhash, KeySize: 6, ValueSize: 8, MaxEntries: 2},
+			{Name: "m", Type: spec.MapLPMTrie, KeySize: 6, ValueSize: 1, MaxEntries: 2, Flags: spec.MapNoPrealloc},
+			{Name: "m", Type: spec.MapPerCPUCgroupStorage, KeySize: 16, ValueSize: 3},
+			{Name: "m", Type: spec.MapTaskStorage, KeySize: 4, ValueSize: 1, Flags: spec.MapNoPrealloc, KeyTypeID: 1, ValueTypeID: 1},
+			{Name: "m", Type: spec.MapStackTrace, KeySize: 4, ValueSize: 16, MaxEntries: 2},
+		}
+		m := newMaps(t, all[int(which)%len(all)], array("counts"))
+		_ = m.LoadMap("m", data)
+		if _, err := scenario.DumpMaps(m.Snap()); err != nil {
+			t.Error(err)
+		}
+	})
 }
