@@ -48,7 +48,7 @@
 //     of programs and maps ([Program.ID], [Map.ID]), pids, cookies of sockets, ids of
 //     cgroups. Only tasks, sockets and cgroups have numbers as owners of storage.
 //   - Values of local storage and of cgroup storage stay when their object goes, and an
-//     element that is deleted does not cancel its timer.
+//     element that is deleted keeps the reference of a pointer in it.
 //   - Bloom filters are not seeded at random either.
 //   - LRU maps drop exactly the element that was used least recently, and only to
 //     add another. The kernel approximates that, drops several at once, and may do

@@ -249,6 +249,9 @@ func (t *htab) take(cpu int, replace bool) (int32, spec.Errno) {
 
 // put gives a slot back.
 func (t *htab) put(cpu int, slot int32, replaced bool) {
+	if len(t.b.fields) > 0 && t.valCPUs == 1 {
+		t.b.freeFields(t.addr(slot, 0))
+	}
 	if replaced && t.prealloc() {
 		t.extra[cpu] = slot
 		return

@@ -93,6 +93,7 @@ func (m *Array) updateElem(_ int, key, value []byte, flags uint64) spec.Errno {
 	}
 	addr := m.ValueAddr(binary.LittleEndian.Uint32(key))
 	m.copyIn(addr, value)
+	m.freeFields(addr)
 	return 0
 }
 

@@ -138,6 +138,16 @@ func (b *mapBase) copyIn(addr uint64, value []byte) {
 	copy(to[from:], value[from:])
 }
 
+// freeFields ends what the fields of a value have begun: its timers are cancelled
+// (bpf_obj_free_fields).
+func (b *mapBase) freeFields(addr uint64) {
+	for _, f := range b.fields {
+		if f.kind == fieldTimer {
+			delete(b.rt.timers, addr+uint64(f.off))
+		}
+	}
+}
+
 // clearFields makes the fields of a value zero (check_and_init_map_value).
 func (b *mapBase) clearFields(value []byte) {
 	for _, f := range b.fields {
