@@ -51,7 +51,6 @@ func (env *env) checkMain() error { return env.checkFunction(0) }
 
 // checkFunction follows every path of a function (do_check_common).
 func (env *env) checkFunction(sub int) error {
-	start := env.log.pos()
 	f := newFuncState(mainCall, 0, sub)
 	f.inException = sub > 0 && sub == env.exceptionCB
 	env.cur = &State{Frames: []*FuncState{f}, branches: 1, firstInsn: env.subprogs[sub].start, lastInsn: -1}
@@ -71,7 +70,7 @@ func (env *env) checkFunction(sub int) error {
 		return err
 	}
 	if env.log.level&LogLevel2 == 0 {
-		env.log.cut(start)
+		env.log.cut(0) // what was said of functions before goes, too
 	}
 	env.cur = nil
 	env.buckets = nil
