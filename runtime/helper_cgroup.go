@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"slices"
 
 	"bpfvm/spec"
 )
@@ -59,10 +60,8 @@ func (rt *Runtime) ancestor(id, level uint64) uint64 {
 
 // under is cgroup_is_descendant, of 1 and 0.
 func (rt *Runtime) under(id, ancestor uint64) uint64 {
-	for _, up := range rt.World.path(id) {
-		if up == ancestor {
-			return 1
-		}
+	if slices.Contains(rt.World.path(id), ancestor) {
+		return 1
 	}
 	return 0
 }

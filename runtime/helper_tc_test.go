@@ -2,16 +2,18 @@ package runtime_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
 // on is a call with the context in R1 and numbers in R2 to R5.
 func on(helper string, args ...int64) string {
-	s := "\tr1 = r6\n"
+	var s strings.Builder
+	s.WriteString("\tr1 = r6\n")
 	for i, a := range args {
-		s += fmt.Sprintf("\tr%d = %#x ll\n", i+2, uint64(a))
+		s.WriteString(fmt.Sprintf("\tr%d = %#x ll\n", i+2, uint64(a)))
 	}
-	return s + "\tcall " + helper
+	return s.String() + "\tcall " + helper
 }
 
 // look reads a field of the context.
@@ -127,14 +129,15 @@ func TestTCHelpersLikeKernel(t *testing.T) {
 
 // tunnelKey stores numbers as a struct bpf_tunnel_key at r10-48.
 func tunnelKey(id, remote, tosTTL, label, local int64) string {
-	s := "\tr1 = 0\n"
+	var s strings.Builder
+	s.WriteString("\tr1 = 0\n")
 	for off := 8; off <= 48; off += 8 {
-		s += fmt.Sprintf("\t*(u64 *)(r10 -%d) = r1\n", off)
+		s.WriteString(fmt.Sprintf("\t*(u64 *)(r10 -%d) = r1\n", off))
 	}
 	for _, f := range [][2]int64{{48, id}, {44, remote}, {28, tosTTL}, {24, label}, {20, local}} {
-		s += fmt.Sprintf("\t*(u32 *)(r10 -%d) = %d\n", f[0], f[1])
+		s.WriteString(fmt.Sprintf("\t*(u32 *)(r10 -%d) = %d\n", f[0], f[1]))
 	}
-	return s
+	return s.String()
 }
 
 func TestTunnelHelpersLikeKernel(t *testing.T) {

@@ -57,12 +57,12 @@ func TestContext(t *testing.T) {
 				if err != nil || res.Trap != nil {
 					t.Fatal(err, res.Trap)
 				}
-				changed := ""
+				var changed strings.Builder
 				for _, ch := range res.Changed {
-					changed += ch.String() + ";"
+					changed.WriteString(ch.String() + ";")
 				}
-				if res.R0 != tt.r0 || changed != tt.changed || string(res.Packet) != tt.data {
-					t.Errorf("r0 = %d, changed %q, data %q", res.R0, changed, res.Packet)
+				if res.R0 != tt.r0 || changed.String() != tt.changed || string(res.Packet) != tt.data {
+					t.Errorf("r0 = %d, changed %q, data %q", res.R0, changed.String(), res.Packet)
 				}
 			})
 		})
@@ -182,11 +182,12 @@ func TestCombinations(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			onEngines(t, runtime.Options{}, func(t *testing.T, rt *runtime.Runtime) {
 				if tt.progs != nil {
-					src := ".license \"GPL\"\n"
+					var src strings.Builder
+					src.WriteString(".license \"GPL\"\n")
 					for _, p := range tt.progs {
-						src += p
+						src.WriteString(p)
 					}
-					if _, err := load(t, rt, assemble(t, src)).AttachAll(); err != nil {
+					if _, err := load(t, rt, assemble(t, src.String())).AttachAll(); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -268,12 +268,12 @@ func TestTracepointArray(t *testing.T) {
 		}
 		for _, target := range []string{"tp_btf:sys_enter", "raw_tracepoint:sys_enter"} {
 			f, err := rt.Fire(target, &runtime.RawTracepoint{Args: []uint64{0, 59}})
-			ran := ""
+			var ran strings.Builder
 			for _, r := range f.Results {
-				ran += fmt.Sprint(r.Prog.Name(), r.R0, " ")
+				ran.WriteString(fmt.Sprint(r.Prog.Name(), r.R0, " "))
 			}
-			if err != nil || ran != "a59 c59 b59 " {
-				t.Errorf("%s: %s(%v)", target, ran, err)
+			if err != nil || ran.String() != "a59 c59 b59 " {
+				t.Errorf("%s: %s(%v)", target, ran.String(), err)
 			}
 		}
 	})

@@ -37,17 +37,18 @@ func TestCPUMasksLikeKernel(t *testing.T) {
 	change(void(one("setall", "r7")), void(one("clear", "r8")))
 	change(void(three("or")), void(three("xor")), cpu("test_and_clear_cpu", 1, "r7"), void(cpu("clear_cpu", 7, "r7")))
 	change(void("\tr1 = r8\n\tr2 = r7\n\tcall kfunc bpf_cpumask_copy"), void(three("xor")))
-	src := ".license \"GPL\"\n.bss out\n.zero 2000\n.program prog syscall\n\tr9 = data[out]\n" +
-		"\tcall kfunc bpf_cpumask_create\n\tif r0 == 0 goto gone\n\tr7 = r0\n\tcall kfunc bpf_cpumask_create\n\tif r0 == 0 goto gone1\n\tr8 = r0\n"
+	var src strings.Builder
+	src.WriteString(".license \"GPL\"\n.bss out\n.zero 2000\n.program prog syscall\n\tr9 = data[out]\n" +
+		"\tcall kfunc bpf_cpumask_create\n\tif r0 == 0 goto gone\n\tr7 = r0\n\tcall kfunc bpf_cpumask_create\n\tif r0 == 0 goto gone1\n\tr8 = r0\n")
 	for i, s := range steps {
 		// A bool fills one byte of R0, and only that counts.
 		if _, name, _ := strings.Cut(s, "call kfunc bpf_cpumask_"); !slices.Contains([]string{"first", "first_zero", "first_and", "weight"}, name) {
 			s += "\n\tr0 &= 255"
 		}
-		src += fmt.Sprintf("%s\n\t*(u32 *)(r9 +%d) = w0\n", s, 4*i)
+		src.WriteString(fmt.Sprintf("%s\n\t*(u32 *)(r9 +%d) = w0\n", s, 4*i))
 	}
-	src += "\tr1 = r8\n\tcall kfunc bpf_cpumask_release\n\tr1 = r7\n\tcall kfunc bpf_cpumask_acquire\n\tr1 = r0\n\tcall kfunc bpf_cpumask_release\ngone1:\n\tr1 = r7\n\tcall kfunc bpf_cpumask_release\ngone:\n\tr0 = 0\n\texit\n"
-	runCases(t, []helperCase{{"cpumask", src, [][]byte{make([]byte, 8)}}})
+	src.WriteString("\tr1 = r8\n\tcall kfunc bpf_cpumask_release\n\tr1 = r7\n\tcall kfunc bpf_cpumask_acquire\n\tr1 = r0\n\tcall kfunc bpf_cpumask_release\ngone1:\n\tr1 = r7\n\tcall kfunc bpf_cpumask_release\ngone:\n\tr0 = 0\n\texit\n")
+	runCases(t, []helperCase{{"cpumask", src.String(), [][]byte{make([]byte, 8)}}})
 }
 
 func TestPointersInMaps(t *testing.T) {

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"bpfvm/spec"
 )
@@ -69,10 +70,8 @@ func (rt *Runtime) inReuseport(cookie uint32) bool {
 		if !ok {
 			continue
 		}
-		for _, c := range a.cookies.at {
-			if c == cookie {
-				return true
-			}
+		if slices.Contains(a.cookies.at, cookie) {
+			return true
 		}
 	}
 	return false

@@ -93,7 +93,7 @@ var cWords = wordSet(`auto break case char const continue default do double else
 
 func wordSet(list string) map[string]bool {
 	set := make(map[string]bool)
-	for _, w := range strings.Fields(list) {
+	for w := range strings.FieldsSeq(list) {
 		set[w] = true
 	}
 	return set

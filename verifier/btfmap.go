@@ -187,7 +187,7 @@ func (env *env) collectFields(rec *record, t btf.Type, off int, tags []string, d
 	}
 	n := 1
 	t = bare(t)
-	for i := 0; i < maxFieldDepth; i++ {
+	for range maxFieldDepth {
 		a, ok := t.(*btf.Array)
 		if !ok {
 			break

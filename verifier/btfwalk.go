@@ -359,7 +359,7 @@ func (env *env) sameStruct(t btf.Type, off int, want btf.Type, strict, flex bool
 	if strict || t == nil || want == nil {
 		return false
 	}
-	for depth := 0; depth < 64; depth++ {
+	for range 64 {
 		var w walked
 		if env.walkType(t, off, 1, &w, flex, true) != nil || w.what != walkStruct {
 			return false

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"bpfvm/cover"
@@ -28,10 +29,8 @@ func checkCover(flag string, engines []string) error {
 	if ext := filepath.Ext(flag); flag != coverText && ext != ".html" && ext != ".htm" {
 		return usageErr("--cover=%s: want a name that ends in .html; JSON comes with -j", flag)
 	}
-	for _, e := range engines {
-		if e == "step" {
-			return nil
-		}
+	if slices.Contains(engines, "step") {
+		return nil
 	}
 	if len(engines) == 0 {
 		return nil
