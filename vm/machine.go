@@ -102,7 +102,13 @@ func NewMachine(mem *Memory) (*Machine, error) {
 const Slice = 1 << 19
 
 // Stopped reports whether somebody wants the run to end.
-func (m *Machine) Stopped() bool { return m.Stop != nil && m.Stop.Load() }
+func (m *Machine) Stopped() bool {
+	if m.Stop == nil {
+		return false
+	}
+	yield()
+	return m.Stop.Load()
+}
 
 // Reset prepares the machine for a new run: full budget, no tail calls.
 func (m *Machine) Reset() {
