@@ -110,6 +110,9 @@ func askKernel(t testing.TB, job kernelJob) kernelAnswer {
 	if goruntime.GOOS != "linux" || os.Geteuid() != 0 {
 		t.Skip("needs bpf(2): Linux and root")
 	}
+	if testing.Short() {
+		t.Skip("each question to the kernel starts a process, which takes long under the race detector: run without -short")
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
