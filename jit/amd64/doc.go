@@ -69,7 +69,6 @@
 //
 // # What it is not
 //
-// Kernel functions and casts between address spaces are
-// refused by name, as in the interpreter. Machine code runs on linux/amd64 only;
+// Casts between address spaces are refused by name, as in the interpreter. Machine code runs on linux/amd64 only;
 // elsewhere programs compile and list, and Run says that it cannot.
 package amd64
