@@ -39,10 +39,17 @@ type row struct {
 	source bool
 }
 
-// rows is the text of a block. Tabs and control characters are the caller's matter.
-func (p *Picture) rows(block int) []row {
+// rows is the text of each block. Tabs and control characters are the caller's matter.
+func (p *Picture) rows() [][]row {
+	out := make([][]row, len(p.Graph.Blocks))
+	for i := range out {
+		out[i] = p.block(&p.Graph.Blocks[i])
+	}
+	return out
+}
+
+func (p *Picture) block(b *Block) []row {
 	var out []row
-	b := &p.Graph.Blocks[block]
 	for pc := b.Start; pc <= b.Last; pc++ {
 		if p.Source != nil {
 			if s := p.Source(pc); s != "" {

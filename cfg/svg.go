@@ -40,8 +40,9 @@ func (p *Picture) WriteSVG(w io.Writer) error {
 	if err := p.check(); err != nil {
 		return err
 	}
+	text := p.rows()
 	lay := p.Graph.Layout(func(block int) (int, int) {
-		rows := p.rows(block)
+		rows := text[block]
 		return int(float64(columns(rows))*charWidth) + 2*boxPadX, len(rows)*lineHeight + 2*boxPadY
 	}, Spacing{X: 36, Track: 12, Pad: 16})
 	b := bufio.NewWriter(w)
@@ -56,7 +57,7 @@ func (p *Picture) WriteSVG(w io.Writer) error {
 	}
 	for i, box := range lay.Boxes {
 		fmt.Fprintf(b, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"4\"/>\n", box.X, box.Y, box.W, box.H)
-		for k, r := range p.rows(i) {
+		for k, r := range text[i] {
 			class := ""
 			if r.source {
 				class = ` class="src"`

@@ -31,8 +31,9 @@ func (p *Picture) WriteText(w io.Writer, ascii bool) error {
 	if err := p.check(); err != nil {
 		return err
 	}
+	text := p.rows()
 	lay := p.Graph.Layout(func(block int) (int, int) {
-		rows := p.rows(block)
+		rows := text[block]
 		return columns(rows) + 4, len(rows) + 2
 	}, Spacing{X: 3, Track: 2, Pad: 1})
 	if lay.Width+1 > maxCells/(lay.Height+1) {
@@ -43,7 +44,7 @@ func (p *Picture) WriteText(w io.Writer, ascii bool) error {
 		c.line(&lay.Lines[i])
 	}
 	for i, b := range lay.Boxes {
-		c.box(b, p.rows(i))
+		c.box(b, text[i])
 	}
 	for i := range lay.Lines {
 		l := &lay.Lines[i]

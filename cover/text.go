@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"bpfvm/spec"
 )
 
 // WriteText prints the report for a terminal: a line for each program, then the
@@ -21,23 +23,23 @@ func (r *Report) WriteText(w io.Writer) error {
 	b.WriteString("\n\n")
 	width := len("PROG")
 	for i := range r.Programs {
-		width = max(width, len(safe(r.Programs[i].Name)))
+		width = max(width, len(spec.Plain(r.Programs[i].Name)))
 	}
 	fmt.Fprintf(b, "  %-*s %8s  %-15s %s\n", width, "PROG", "RUNS", "INSNS", "BRANCHES")
 	for i := range r.Programs {
 		p := &r.Programs[i]
-		fmt.Fprintf(b, "%s %-*s %8d  %-15s %s\n", mark(p.Insns, p.Branches), width, safe(p.Name), p.Runs, p.Insns, p.Branches)
+		fmt.Fprintf(b, "%s %-*s %8d  %-15s %s\n", mark(p.Insns, p.Branches), width, spec.Plain(p.Name), p.Runs, p.Insns, p.Branches)
 	}
 	for i := range r.Files {
 		r.Files[i].write(b, r)
 	}
 	for i := range r.Programs {
 		if p := &r.Programs[i]; p.bare() {
-			fmt.Fprintf(b, "\n%s, no source lines\n", safe(p.Name))
+			fmt.Fprintf(b, "\n%s, no source lines\n", spec.Plain(p.Name))
 			for j := range p.Slots {
 				s := &p.Slots[j]
 				if f := p.spec.FuncAt(s.PC); j > 0 && f != nil && f.PC == s.PC {
-					fmt.Fprintf(b, "%16s  %s:\n", "", safe(f.Name))
+					fmt.Fprintf(b, "%16s  %s:\n", "", spec.Plain(f.Name))
 				}
 				p.writeSlot(b, s)
 			}
@@ -66,7 +68,7 @@ func mark(insns, ways Count) string {
 }
 
 func (f *File) write(b *bufio.Writer, r *Report) {
-	fmt.Fprintf(b, "\n%s  lines %s  branches %s\n", safe(f.Name), f.Covered, f.Branches)
+	fmt.Fprintf(b, "\n%s  lines %s  branches %s\n", spec.Plain(f.Name), f.Covered, f.Branches)
 	oneWay := r.oneWay(f.Name)
 	last := 0
 	for i := range f.Lines {
@@ -79,7 +81,7 @@ func (f *File) write(b *bufio.Writer, r *Report) {
 		if l.Branches.Of > 0 {
 			ways = fmt.Sprintf("%d/%d", l.Branches.Covered, l.Branches.Of)
 		}
-		text := strings.TrimRight(fmt.Sprintf("%s %5d %8d %5s  %s", mark(l.Insns, l.Branches), l.Number, l.Count, ways, safe(l.Text)), " ")
+		text := strings.TrimRight(fmt.Sprintf("%s %5d %8d %5s  %s", mark(l.Insns, l.Branches), l.Number, l.Count, ways, spec.Plain(l.Text)), " ")
 		fmt.Fprintln(b, text)
 		for _, note := range oneWay[l.Number] {
 			fmt.Fprintf(b, "%24s %s\n", "", note)
@@ -96,7 +98,7 @@ func (r *Report) oneWay(file string) map[int][]string {
 		for j := range p.Slots {
 			s := &p.Slots[j]
 			if way := s.missed(); way != "" && s.File == file {
-				notes[s.Line] = append(notes[s.Line], fmt.Sprintf("%s insn %d: %s %s", safe(p.Name), s.PC, p.text(s), way))
+				notes[s.Line] = append(notes[s.Line], fmt.Sprintf("%s insn %d: %s %s", spec.Plain(p.Name), s.PC, p.text(s), way))
 			}
 		}
 	}
@@ -129,7 +131,7 @@ func (p *Program) bare() bool {
 // text is the instruction with its names.
 func (p *Program) text(s *Slot) string {
 	pr := p.spec.Printer()
-	return safe(pr.Insn(p.spec.Insns, s.PC))
+	return spec.Plain(pr.Insn(p.spec.Insns, s.PC))
 }
 
 func (p *Program) writeSlot(b *bufio.Writer, s *Slot) {
@@ -142,17 +144,4 @@ func (p *Program) writeSlot(b *bufio.Writer, s *Slot) {
 		}
 	}
 	fmt.Fprintf(b, "%s %5d %8d  %s%s\n", mark(one(s.Count > 0), ways), s.PC, s.Count, p.text(s), note)
-}
-
-// safe makes text of an object safe to print.
-func safe(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t':
-			return ' '
-		case r < ' ' || r >= 0x7f && r < 0xa0:
-			return '?'
-		}
-		return r
-	}, s)
 }

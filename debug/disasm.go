@@ -22,7 +22,7 @@ func Insn(code *vm.Code, pc isa.PC) string {
 	pr.Imm64 = func(pc isa.PC, kind isa.Pseudo, v uint64) string {
 		if kind == isa.PseudoFunc { // the linked form has the address of its handle
 			target, _ := p.Insns.CallTarget(pc)
-			return "func[" + plain(funcName(code, target)) + "]"
+			return "func[" + spec.Plain(funcName(code, target)) + "]"
 		}
 		return refs(pc, kind, v)
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
-	"strings"
 )
 
 // number prints a value: small ones in decimal with their sign, others in
@@ -49,17 +48,4 @@ func valueWords(b []byte) string {
 		return number(little(b))
 	}
 	return hexBytes(b)
-}
-
-// plain makes text from an object safe to print: no control characters.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t':
-			return ' '
-		case r < ' ' || r >= 0x7f && r < 0xa0:
-			return '?'
-		}
-		return r
-	}, s)
 }

@@ -28,18 +28,23 @@ func (c *checking) slots(name string) (isa.Program, *finding, error) {
 	return p, nil, nil
 }
 
-func (c *checking) bytes(args []string) (*finding, error) {
-	got, f, err := c.slots(args[0])
-	if f != nil || err != nil {
-		return f, err
+// against returns the student's slots and those of the lab's source.
+func (c *checking) against(args []string) (got, want isa.Program, f *finding, err error) {
+	if got, f, err = c.slots(args[0]); f != nil || err != nil {
+		return nil, nil, f, err
 	}
 	text, err := c.file(args[1])
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	want, err := isa.AssembleProgram(string(text))
-	if err != nil {
-		return nil, err
+	want, err = isa.AssembleProgram(string(text))
+	return got, want, nil, err
+}
+
+func (c *checking) bytes(args []string) (*finding, error) {
+	got, want, f, err := c.against(args)
+	if f != nil || err != nil {
+		return f, err
 	}
 	pr := isa.Printer{}
 	for pc := range want {
@@ -94,17 +99,9 @@ func differs(got, want isa.Instruction) string {
 }
 
 func (c *checking) returns(args []string) (*finding, error) {
-	got, f, err := c.slots(args[0])
+	got, ref, f, err := c.against(args)
 	if f != nil || err != nil {
 		return f, err
-	}
-	text, err := c.file(args[1])
-	if err != nil {
-		return nil, err
-	}
-	ref, err := isa.AssembleProgram(string(text))
-	if err != nil {
-		return nil, err
 	}
 	want, err := runBare(ref)
 	if err != nil {

@@ -53,3 +53,16 @@ func Word(name string) string {
 	}
 	return name
 }
+
+// Plain makes text of an object or a packet safe to print: no control characters.
+func Plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case r < ' ' || r >= 0x7f && r < 0xa0:
+			return '?'
+		}
+		return r
+	}, s)
+}

@@ -225,15 +225,11 @@ func (r *running) show(counted *cover.Recorder) error {
 		return err
 	}
 	r.finish()
-	for _, name := range r.accepted {
-		if r.coll == nil {
-			break // with the kernel's engine
-		}
-		counted.Add(r.coll.Program(name).Spec())
-	}
-	report := counted.Report()
 	if f.cover != "" {
-		r.doc.Coverage = report
+		for _, name := range r.accepted {
+			counted.Add(r.coll.Program(name).Spec())
+		}
+		r.doc.Coverage = counted.Report()
 	}
 	if a.jsonWanted() {
 		a.writeJSON(r.doc)
@@ -241,7 +237,7 @@ func (r *running) show(counted *cover.Recorder) error {
 		r.write()
 	}
 	if f.cover != "" {
-		if err := a.writeCover(f.cover, display(r.o.path), report); err != nil {
+		if err := a.writeCover(f.cover, display(r.o.path), r.doc.Coverage); err != nil {
 			return err
 		}
 	}

@@ -136,9 +136,8 @@ func (a *app) unittest(args []string, f unittestFlags) error {
 			return err
 		}
 	}
-	report := counted.Report()
 	if f.cover != "" {
-		doc.Coverage = report
+		doc.Coverage = counted.Report()
 	}
 	if a.jsonWanted() {
 		a.writeJSON(doc)
@@ -146,7 +145,7 @@ func (a *app) unittest(args []string, f unittestFlags) error {
 		a.writeTestSummary(doc.Summary)
 	}
 	if f.cover != "" {
-		if err := a.writeCover(f.cover, strings.Join(args, " "), report); err != nil {
+		if err := a.writeCover(f.cover, strings.Join(args, " "), doc.Coverage); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"charm.land/lipgloss/v2"
+
+	"bpfvm/spec"
 )
 
 // The smallest screen on which the panes have room.
@@ -165,11 +167,11 @@ func (m *Model) header() string {
 	if sc.run == nil {
 		s += fmt.Sprintf("  the end  step %d/%d", sc.st.Step, sc.steps)
 	} else {
-		s += fmt.Sprintf(":%s  event %d/%d  step %d/%d  %s", clean(sc.st.Prog), sc.run.Number, sc.events, sc.st.Step, sc.steps, clean(sc.run.Event))
+		s += fmt.Sprintf(":%s  event %d/%d  step %d/%d  %s", spec.Plain(sc.st.Prog), sc.run.Number, sc.events, sc.st.Step, sc.steps, spec.Plain(sc.run.Event))
 		if p := sc.run.Result.Packet; p != nil {
 			s += " " + p.Summary()
 		} else if sc.run.Comm != "" {
-			s += fmt.Sprintf(" %s/%d", clean(sc.run.Comm), sc.run.PID)
+			s += fmt.Sprintf(" %s/%d", spec.Plain(sc.run.Comm), sc.run.PID)
 		}
 	}
 	return fit(s, m.width-len(help)) + help

@@ -5,6 +5,7 @@ package tui
 import (
 	"bpfvm/debug"
 	"bpfvm/isa"
+	"bpfvm/spec"
 )
 
 // searchText is what a search finds at a slot: the instruction, and the C line where
@@ -14,7 +15,7 @@ func (m *Model) searchText(slot int) string {
 	text := debug.Insn(code, pc)
 	l := m.w.S.LineOf(code, pc)
 	if l != nil && (slot == 0 || m.w.S.LineOf(code, pc-1) != l) {
-		text += " " + clean(l.Text)
+		text += " " + spec.Plain(l.Text)
 	}
 	return text
 }

@@ -11,6 +11,7 @@ import (
 
 	"bpfvm/debug"
 	"bpfvm/isa"
+	"bpfvm/spec"
 
 	tea "charm.land/bubbletea/v2"
 )
@@ -427,7 +428,7 @@ func (m *Model) whence(what string) tea.Cmd {
 		if err != nil {
 			return Reply{}, err
 		}
-		text := fmt.Sprintf("%s = %s is written here", y.What, clean(y.Now))
+		text := fmt.Sprintf("%s = %s is written here", y.What, spec.Plain(y.Now))
 		if len(y.From) > 0 {
 			var from []string
 			for _, x := range y.From {

@@ -150,11 +150,11 @@ func (sc *scene) source(w *Words, v view) {
 		}
 		here = &code.Spec.Lines[0]
 	}
-	sc.c.title = "C  " + clean(path.Base(here.File))
+	sc.c.title = "C  " + spec.Plain(path.Base(here.File))
 	if len(sc.st.Frames) > 1 {
 		var names []string
 		for _, f := range sc.st.Frames {
-			names = append(names, clean(f.Func))
+			names = append(names, spec.Plain(f.Func))
 		}
 		sc.c.title += "  " + strings.Join(names, " < ")
 	}
@@ -180,7 +180,7 @@ func (sc *scene) source(w *Words, v view) {
 // indented is a source line with narrow indentation.
 func indented(l *spec.Line) string {
 	text := strings.TrimRight(strings.ReplaceAll(l.Text, "\t", "  "), " ")
-	return clean(text)
+	return spec.Plain(text)
 }
 
 // code prepares the eBPF pane.
@@ -195,7 +195,7 @@ func (sc *scene) code(w *Words, v view) {
 		sc.insns.at = len(sc.insns.lines) - 1
 		return
 	}
-	sc.insns.title = "eBPF  " + clean(sc.st.Func)
+	sc.insns.title = "eBPF  " + spec.Plain(sc.st.Func)
 	if v.object {
 		sc.insns.title += "  (object)"
 	}
@@ -203,7 +203,7 @@ func (sc *scene) code(w *Words, v view) {
 	for pc := range code.Insns.All() {
 		if f := code.FuncAt(pc); f != nil && f.PC == pc && f.Name != last && len(code.Funcs) > 1 {
 			last = f.Name
-			sc.insns.lines = append(sc.insns.lines, line{clean(f.Name) + ":", roleDim})
+			sc.insns.lines = append(sc.insns.lines, line{spec.Plain(f.Name) + ":", roleDim})
 			sc.pcs = append(sc.pcs, pc)
 		}
 		now := pc == sc.st.PC
@@ -244,9 +244,9 @@ func (sc *scene) code(w *Words, v view) {
 func noteLine(st *debug.State) string {
 	switch {
 	case st.Fault != nil:
-		return "! " + clean(st.Fault.Msg)
+		return "! " + spec.Plain(st.Fault.Msg)
 	case st.Note != "":
-		return "; " + clean(st.Note)
+		return "; " + spec.Plain(st.Note)
 	}
 	return ""
 }

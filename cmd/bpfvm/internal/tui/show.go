@@ -96,7 +96,7 @@ func frameLines(st *debug.State) []string {
 	}
 	var lines []string
 	for i, f := range st.Frames {
-		s := fmt.Sprintf("%s %d  %s  slot %d", mark(i == 0, ">"), len(st.Frames)-1-i, clean(f.Func), f.PC)
+		s := fmt.Sprintf("%s %d  %s  slot %d", mark(i == 0, ">"), len(st.Frames)-1-i, spec.Plain(f.Func), f.PC)
 		if l := lineText(f.Line); l != "" {
 			s += "  " + l
 		}
@@ -143,7 +143,7 @@ func wordText(s *debug.Session, b []byte) string {
 		v |= uint64(c) << (8 * i)
 	}
 	if name := s.Symbolize(v); name != fmt.Sprintf("%#x", v) {
-		return clean(name)
+		return spec.Plain(name)
 	}
 	return numberText(v)
 }
@@ -171,7 +171,7 @@ func packetRows(s *debug.Session, st *debug.State, width int) []string {
 	if st.Run != nil && st.Run.Result.Packet != nil && st.Run.Result.Packet.Link == scenario.LinkRaw {
 		first = "ip"
 	}
-	lines := []string{clean(scenario.DecodePacketAs(first, p.Bytes).Summary())}
+	lines := []string{spec.Plain(scenario.DecodePacketAs(first, p.Bytes).Summary())}
 	lo, hi := 0, 0
 	if s != nil {
 		lo, hi = accessIn(s, p.Addr, uint64(len(p.Bytes)))
@@ -202,7 +202,7 @@ func ctxLines(s *debug.Session, st *debug.State) []string {
 			if len(b) <= 8 {
 				text = wordText(s, append(bytes.Clone(b), make([]byte, 8-len(b))...))
 			}
-			lines = append(lines, fmt.Sprintf("%4d %-16s %s", f.Off, clean(f.Name), text))
+			lines = append(lines, fmt.Sprintf("%4d %-16s %s", f.Off, spec.Plain(f.Name), text))
 		}
 		return lines
 	}
@@ -221,7 +221,7 @@ func (w *Words) mapLines(st *debug.State, only string) []string {
 	var lines []string
 	for i := range st.Maps {
 		if c := &st.Maps[i]; only == "" || c.Map == only {
-			lines = append(lines, "* "+clean(c.String()))
+			lines = append(lines, "* "+spec.Plain(c.String()))
 		}
 	}
 	if lines == nil && only == "" {
@@ -236,7 +236,7 @@ func (w *Words) mapLines(st *debug.State, only string) []string {
 		if len(m.Elems) == 1 {
 			unit = "element"
 		}
-		lines = append(lines, fmt.Sprintf("%s  %s, %d %s", clean(m.Spec.Name), m.Spec.Type, len(m.Elems), unit))
+		lines = append(lines, fmt.Sprintf("%s  %s, %d %s", spec.Plain(m.Spec.Name), m.Spec.Type, len(m.Elems), unit))
 		elems, err := m.JSON()
 		if err != nil {
 			continue
@@ -246,7 +246,7 @@ func (w *Words) mapLines(st *debug.State, only string) []string {
 				lines = append(lines, fmt.Sprintf("  ... %d more", len(elems)-j))
 				break
 			}
-			lines = append(lines, clean(fmt.Sprintf("  %s: %s", e.Key, e.Value)))
+			lines = append(lines, spec.Plain(fmt.Sprintf("  %s: %s", e.Key, e.Value)))
 		}
 	}
 	return lines
@@ -263,7 +263,7 @@ func (w *Words) list(context.Context, string) (Reply, error) {
 	var out []string
 	for i := max(at-5, 0); i < min(at+6, len(lines)); i++ {
 		l := lines[i]
-		out = append(out, fmt.Sprintf("%s%s%4d  %s", mark(i == at, ">"), mark(len(w.S.BreakAtLine(l.File, l.Line)) > 0, "b"), l.Line, strings.TrimRight(clean(l.Text), " ")))
+		out = append(out, fmt.Sprintf("%s%s%4d  %s", mark(i == at, ">"), mark(len(w.S.BreakAtLine(l.File, l.Line)) > 0, "b"), l.Line, strings.TrimRight(spec.Plain(l.Text), " ")))
 	}
 	return Reply{Lines: out}, nil
 }
@@ -358,11 +358,11 @@ func (w *Words) examine(ctx context.Context, args string) (Reply, error) {
 	}
 	b, ok := w.S.Bytes(addr, n*unit)
 	if !ok {
-		return Reply{}, fmt.Errorf("x %s: no %d bytes at %s", rest, n*unit, clean(w.S.Symbolize(addr)))
+		return Reply{}, fmt.Errorf("x %s: no %d bytes at %s", rest, n*unit, spec.Plain(w.S.Symbolize(addr)))
 	}
 	if format == 's' {
 		text, _, _ := bytes.Cut(b, []byte{0})
-		return Reply{Lines: []string{fmt.Sprintf("%s: %q", clean(w.S.Symbolize(addr)), text)}}, nil
+		return Reply{Lines: []string{fmt.Sprintf("%s: %q", spec.Plain(w.S.Symbolize(addr)), text)}}, nil
 	}
 	perRow := max(8/unit, 2)
 	if unit == 1 {
@@ -371,7 +371,7 @@ func (w *Words) examine(ctx context.Context, args string) (Reply, error) {
 	var lines []string
 	for i := 0; i < n; i += perRow {
 		var line strings.Builder
-		line.WriteString(clean(w.S.Symbolize(addr+uint64(i*unit))) + ":")
+		line.WriteString(spec.Plain(w.S.Symbolize(addr+uint64(i*unit))) + ":")
 		for j := i; j < min(i+perRow, n); j++ {
 			line.WriteString(" " + unitText(b[j*unit:(j+1)*unit], format))
 		}

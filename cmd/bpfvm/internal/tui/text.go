@@ -10,26 +10,13 @@ import (
 	"bpfvm/spec"
 )
 
-// clean makes text of an object or a packet safe to show: no control characters.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t':
-			return ' '
-		case r < ' ' || r >= 0x7f && r < 0xa0:
-			return '?'
-		}
-		return r
-	}, s)
-}
-
 // lineText is "drop.c:11  if (x)".
 func lineText(l *spec.Line) string {
 	if l == nil {
 		return ""
 	}
-	s := fmt.Sprintf("%s:%d", clean(path.Base(l.File)), l.Line)
-	if t := strings.TrimSpace(clean(l.Text)); t != "" {
+	s := fmt.Sprintf("%s:%d", spec.Plain(path.Base(l.File)), l.Line)
+	if t := strings.TrimSpace(spec.Plain(l.Text)); t != "" {
 		s += "  " + t
 	}
 	return s
@@ -59,9 +46,9 @@ func stateLines(s *debug.Session, st *debug.State) []string {
 	if st.Run == nil {
 		return []string{fmt.Sprintf("step %d/%d  all runs are over", st.Step, s.Steps())}
 	}
-	head := fmt.Sprintf("step %d/%d  event %d %s  %s", st.Step, s.Steps(), st.Run.Number, clean(st.Run.Event), clean(st.Prog))
+	head := fmt.Sprintf("step %d/%d  event %d %s  %s", st.Step, s.Steps(), st.Run.Number, spec.Plain(st.Run.Event), spec.Plain(st.Prog))
 	if st.Frame > 0 || st.Func != st.Prog {
-		head += fmt.Sprintf("  frame %d %s", st.Frame, clean(st.Func))
+		head += fmt.Sprintf("  frame %d %s", st.Frame, spec.Plain(st.Func))
 	}
 	if l := lineText(st.Line); l != "" {
 		head += "  " + l
@@ -69,22 +56,22 @@ func stateLines(s *debug.Session, st *debug.State) []string {
 	insn := fmt.Sprintf("%5d: %s", st.PC, st.Insn)
 	switch {
 	case st.Fault != nil:
-		insn += "    ! " + clean(st.Fault.Msg)
+		insn += "    ! " + spec.Plain(st.Fault.Msg)
 	case st.Note != "":
-		insn += "    ; " + clean(st.Note)
+		insn += "    ; " + spec.Plain(st.Note)
 	}
 	return []string{head, insn}
 }
 
 // runText is a run that is over, in one line.
 func runText(r *debug.Run) string {
-	s := fmt.Sprintf("event %d %s  %s", r.Number, clean(r.Event), clean(r.Program))
+	s := fmt.Sprintf("event %d %s  %s", r.Number, spec.Plain(r.Event), spec.Plain(r.Program))
 	if p := r.Result.Packet; p != nil {
-		s = fmt.Sprintf("event %d %s %s  %s", r.Number, clean(r.Event), p.Summary(), clean(r.Program))
+		s = fmt.Sprintf("event %d %s %s  %s", r.Number, spec.Plain(r.Event), p.Summary(), spec.Plain(r.Program))
 	}
 	switch {
 	case r.Fault != nil:
-		return s + "  faulted: " + clean(r.Fault.Msg)
+		return s + "  faulted: " + spec.Plain(r.Fault.Msg)
 	case r.Ret != "":
 		s += fmt.Sprintf("  r0=%s %s", numberText(r.R0), r.Ret)
 	default:
@@ -92,7 +79,7 @@ func runText(r *debug.Run) string {
 	}
 	s += fmt.Sprintf("  %d insns", r.Result.Insns)
 	if p := r.Result.Packet; p != nil && p.Changed() {
-		s += "  " + clean(p.String())
+		s += "  " + spec.Plain(p.String())
 	}
 	return s
 }
@@ -112,7 +99,7 @@ func regText(r debug.Reg) string {
 	case !r.Init:
 		return "?"
 	case r.Pointer:
-		return clean(r.Text)
+		return spec.Plain(r.Text)
 	case r.Value > 9 && int64(r.Value) > 0 && r.Value < 1<<20:
 		return fmt.Sprintf("%s  %#x", r.Text, r.Value)
 	}

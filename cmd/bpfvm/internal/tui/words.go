@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"bpfvm/debug"
+	"bpfvm/spec"
 )
 
 // Words runs commands on a session.
@@ -224,7 +225,7 @@ func (w *Words) passed(from int, stop debug.Stop) []string {
 		r := &w.S.Runs()[i]
 		lines = append(lines, "= "+runText(r))
 		for _, t := range r.Result.Trace {
-			lines = append(lines, "  trace "+clean(t))
+			lines = append(lines, "  trace "+spec.Plain(t))
 		}
 	}
 	return lines
@@ -335,7 +336,7 @@ func (w *Words) value(expr string) string {
 	}
 	text := expr + " = " + numberText(v)
 	if name := w.S.Symbolize(v); name != fmt.Sprintf("%#x", v) {
-		return text + "  " + clean(name)
+		return text + "  " + spec.Plain(name)
 	}
 	if v > 9 && !strings.HasPrefix(numberText(v), "0x") {
 		text += fmt.Sprintf("  %#x", v)
@@ -358,7 +359,7 @@ func (w *Words) why(ctx context.Context, args string) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	lines := []string{fmt.Sprintf("%s = %s, written by step %d in event %d:", y.What, clean(y.Now), y.Step, y.Run.Number)}
+	lines := []string{fmt.Sprintf("%s = %s, written by step %d in event %d:", y.What, spec.Plain(y.Now), y.Step, y.Run.Number)}
 	at := fmt.Sprintf("%5d: %s", y.PC, y.Insn)
 	if l := lineText(y.Line); l != "" {
 		at += "    " + l
